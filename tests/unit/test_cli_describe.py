@@ -186,6 +186,46 @@ def test_a_task_that_waits_for_its_next_attempt_shows_when_that_is():
     assert line.endswith("attempt 2, 4 of 5 retries left, retry in 1m00s, at 12:06:00")
 
 
+def described_items(*live: dict[str, Any]) -> list[str]:
+    items = {"total": 2000, "counts": {"Running": len(live)}, "live": list(live)}
+    lines = described_task(items=items, startTime="2026-11-22T12:00:00Z")
+    return [line.strip() for line in lines if line.strip().startswith(("item ", "and "))]
+
+
+def test_items_of_a_fan_out_show_their_next_attempt_and_what_is_left_of_their_budgets():
+    begun = {"beginTime": "2026-11-22T12:00:00Z"}
+    assert described_items(
+        {"index": 3, "attempt": 1, **begun},
+        {"index": 5, "attempt": 1, "state": "Running", "startTime": "2026-11-22T12:04:00Z", **begun},
+        {"index": 7, "attempt": 2, "state": "Retrying", "failures": 2, "wakeTime": "2026-11-22T12:06:00Z", **begun},
+    ) == [
+        "item 7, Retrying, attempt 2, 3 of 5 retries left, 1h55m to its deadline, retry in 1m00s, at 12:06:00",
+        "item 3, Pending, attempt 1, 5 of 5 retries left, 1h55m to its deadline",
+        (
+            "item 5, Running, attempt 1, 5 of 5 retries left, 1m00s, 9m00s of its timeout 10m00s left, "
+            "1h55m to its deadline"
+        ),
+    ]
+
+
+def test_of_many_live_items_those_that_have_failed_are_shown():
+    live = [{"index": index, "attempt": 1, "state": "Running"} for index in range(500)]
+    live[400] |= {"failures": 1, "attempt": 2}
+    live[450] |= {"state": "Retrying", "failures": 1}
+
+    lines = described_items(*live)
+
+    assert [line.split(",")[0] for line in lines[:3]] == ["item 450", "item 400", "item 0"]
+    assert (len(lines), lines[-1]) == (11, "and 490 more items that have started and have not finished")
+
+
+def test_the_items_of_a_task_whose_definition_cannot_be_read_show_what_the_status_has():
+    item = {"index": 7, "attempt": 2, "state": "Retrying", "failures": 1, "wakeTime": "2026-11-22T12:06:00Z"}
+    tasks = [{"name": "load", "state": "Running", "items": {"total": 9, "live": [item]}}]
+    lines = described({**RUN, "status": {"state": "Running", "tasks": tasks}})
+    assert "      item 7, Retrying, attempt 2, retry in 1m00s, at 12:06:00" in lines
+
+
 def test_the_link_to_the_logs_of_a_failed_task_is_shown():
     lines = [
         line.plain

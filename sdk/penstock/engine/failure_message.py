@@ -75,7 +75,7 @@ def add_to_first_line(message: str, words: str) -> str:
 
 
 def headline(reason: str | None, message: str | None) -> str:
-    """Return why something failed in one line, the exit code first if there is one, or the item of a fan-out with it."""
+    """Return why something failed in one line; an exit code, or an item of a fan-out with its own, comes first."""
     lines = [line.rstrip() for line in (message or "").splitlines() if line.strip()]
     if not lines:
         return reason or ""

@@ -49,7 +49,7 @@ FINAL_RUN_STATES: Final = SUCCESSFUL_RUN_STATES | {
 
 
 def has_not_run(state: str | None, *, has_started: bool) -> bool:
-    """Whether a run ended without having run: it or its child runs were skipped by a limit, or it was cancelled waiting.
+    """Whether a run ended without having run: a limit skipped it or its child runs, or it was cancelled as it waited.
 
     Args:
         state: its state; None or empty if it has none.

@@ -14,6 +14,7 @@ from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.reasons import Reason
 
 MAX_MESSAGE_LINES: Final = 10
+MAX_LIVE_ITEMS: Final = 10
 INDENT: Final = " " * 6
 ACTIVE: Final = frozenset({"Running", "Retrying", "Pending", "Queued"})
 
@@ -39,7 +40,10 @@ def describe_task(
         yield Text(f"{INDENT}Pod {entry['pod']}{node}", "dim")
     for attempt in entry.get("attempts") or ():
         yield Text(f"{INDENT}attempt {attempt['attempt']}{_attempt(attempt, now)}", "dim")
-    for failed in (entry.get("items") or {}).get("failed") or ():
+    items = entry.get("items") or {}
+    for text in _live_items(items, now, plan):
+        yield Text(f"{INDENT}{text}", "dim")
+    for failed in items.get("failed") or ():
         yield Text(f"{INDENT}item {failed.get('index')}, attempt {failed['attempt']}{_attempt(failed, now)}", "red")
     for part in _message_lines(entry):
         yield Text(f"{INDENT}{part}", "red" if row.state in FAILED_STATES else "")
@@ -55,25 +59,60 @@ def _facts(row: TaskRow, entry: Mapping[str, Any], now: dt.datetime, plan: TaskP
     if row.items:
         yield row.items
     if row.state in ACTIVE and plan is not None and plan.retry.limit and not row.items:
-        left = max(0, plan.retry.limit - entry.get("failures", 0))
-        yield f"attempt {row.attempt or 1}, {left} of {plan.retry.limit} retries left"
+        yield _retries_left(entry, plan)
     elif (row.attempt or 0) > 1 or entry.get("attempts"):
         yield f"attempt {row.attempt}"
     if duration := row.duration(now):
         yield duration
-    yield from _limits(row, entry, now, plan)
+    if not row.items:
+        yield from _limits(row.state, entry, now, plan)
     if other := row.other_run():
         yield other
     if row.state == "Retrying" and row.wake:
-        yield f"retry {format_distance(row.wake, now)}, at {row.wake.astimezone(now.tzinfo):%T}"
+        yield _next_attempt(row.wake, now)
 
 
-def _limits(row: TaskRow, entry: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
-    """Return how long a task may still take."""
-    if plan is None or row.state not in ACTIVE or row.items:
+def _live_items(items: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
+    """Describe the items of a fan-out that have started and have not finished: first those that have failed before."""
+    live = sorted(items.get("live") or (), key=_urgency)
+    for item in live[:MAX_LIVE_ITEMS]:
+        yield f"item {item['index']}, " + ", ".join(_item_facts(item, now, plan))
+    if len(live) > MAX_LIVE_ITEMS:
+        yield f"and {len(live) - MAX_LIVE_ITEMS} more items that have started and have not finished"
+
+
+def _urgency(item: Mapping[str, Any]) -> tuple[bool, int, int]:
+    failed = item.get("failures", 0) + item.get("disruptions", 0)
+    return item.get("state") != "Retrying", -failed, item["index"]
+
+
+def _item_facts(item: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
+    state = item.get("state") or "Pending"
+    started, wake = read_time(item.get("startTime")), read_time(item.get("wakeTime"))
+    yield state
+    yield _retries_left(item, plan) if plan is not None and plan.retry.limit else f"attempt {item['attempt']}"
+    if state == "Running" and started:
+        yield format_duration((now - started).total_seconds())
+    yield from _limits(state, item, now, plan)
+    if state == "Retrying" and wake:
+        yield _next_attempt(wake, now)
+
+
+def _retries_left(entry: Mapping[str, Any], plan: TaskPlan) -> str:
+    left = max(0, plan.retry.limit - entry.get("failures", 0))
+    return f"attempt {entry.get('attempt') or 1}, {left} of {plan.retry.limit} retries left"
+
+
+def _next_attempt(wake: dt.datetime, now: dt.datetime) -> str:
+    return f"retry {format_distance(wake, now)}, at {wake.astimezone(now.tzinfo):%T}"
+
+
+def _limits(state: str, entry: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
+    """Return how long a task, or an item, may still take."""
+    if plan is None or state not in ACTIVE:
         return
     begun, started = read_time(entry.get("beginTime")), read_time(entry.get("startTime"))
-    if row.state == "Running" and started and plan.timeout_s is not None:
+    if state == "Running" and started and plan.timeout_s is not None:
         left_s = plan.timeout_s - (now - started).total_seconds()
         yield f"{format_duration(left_s)} of its timeout {format_duration(plan.timeout_s)} left"
     if begun and plan.deadline_s is not None:
