@@ -130,6 +130,22 @@ class TestRetry:
         assert run["spec"] == {"retryOf": {"name": "r"}}
         assert run["metadata"]["labels"] == {"penstock.dev/flow": "orders"}
 
+    def test_what_is_kept_is_listed_though_the_revision_cannot_be_read(self, objects, typed):
+        objects.create_run("r")
+        tasks = {"name": "list", "state": "Completed"}, {"name": "load", "state": "Failed"}
+        objects.set_status("r", "Failed", *tasks, is_finished=True, revision="orders-gone")
+
+        plain = once(typed, "retry", "r", "--name", "again", "--dry-run")
+        part = once(typed, "retry", "r", "--name", "again", "--from", "list", "--dry-run")
+
+        assert (plain[0], plain[1][:2], plain[1][-1]) == (
+            0,
+            ["keeps    list", "runs     load"],
+            "flowrun.penstock.dev/again created (dry run)",
+        )
+        assert part[0] == 0
+        assert part[1][0].startswith("what is kept cannot be listed: ConfigMap orders-gone ")
+
     def test_it_takes_a_name_and_the_latest_flow(self, objects, typed):
         objects.create_run("r")
         objects.set_status("r", "Cancelled", is_finished=True)

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import RunReference
-from penstock.cli.text.retry_plan import retry_lines
+from penstock.cli.text.retry_plan import retry_lines, retry_lines_of_status
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart, changed_params, check_against_run, check_references, read_restart
@@ -111,6 +111,56 @@ def test_an_approval_is_kept_only_by_a_retry_that_runs_what_was_approved(restart
     assert [GUARDED.tasks[position].name for position in sorted(kept)] == want
     shown = [line.plain.split(maxsplit=1)[1] for line in retry_lines(GUARDED, entries, restart)]
     assert ("ask (asks again)" in shown[1]) is ("ask" not in want)
+
+
+STATUS: list[dict[str, Any]] = [
+    {"name": "list", "state": "Completed"},
+    {"name": "again", "state": "Cached"},
+    {"name": "load", "state": "Failed", "items": {"total": 4, "indexes": {"Completed": "0,2", "Failed": "1"}}},
+    {"name": "none", "state": "Failed", "items": {"total": 2, "indexes": {"Failed": "0-1"}}},
+    {"name": "report", "state": "Skipped"},
+    {"name": "cleanup", "state": "Completed", "finally": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("is_everything", "is_selective", "want"),
+    [
+        pytest.param(
+            False,
+            False,
+            [
+                "keeps    list, again, load (items 0,2)",
+                "runs     load (items 1,3), none, report, cleanup",
+                (
+                    "a task that is kept runs again if it follows from one that runs: which do cannot be listed, since "
+                    "ConfigMap etl-1 with the spec of the run does not exist any more, or you may not read it"
+                ),
+            ],
+            id="a plain retry",
+        ),
+        pytest.param(
+            True,
+            False,
+            ["keeps    nothing", "runs     list, again, load, none, report, cleanup"],
+            id="everything",
+        ),
+        pytest.param(
+            False,
+            True,
+            [
+                (
+                    "what is kept cannot be listed: ConfigMap etl-1 with the spec of the run does not exist any more, or "
+                    "you may not read it; the operator decides when the retry starts"
+                )
+            ],
+            id="a part",
+        ),
+    ],
+)
+def test_what_is_kept_is_listed_from_the_status_to_who_may_not_read_the_spec(is_everything, is_selective, want):
+    lines = retry_lines_of_status(STATUS, "etl-1", is_everything=is_everything, is_selective=is_selective)
+    assert [line.plain for line in lines] == want
 
 
 def test_a_retry_of_a_retry_that_asked_for_other_things_and_never_started_asks_again():

@@ -16,7 +16,7 @@ from penstock.cli.cluster.start_run import build_run, start
 from penstock.cli.manifests.params import read_params
 from penstock.cli.text.console import Console, Text
 from penstock.cli.text.progress import has_more_to_run, is_finished
-from penstock.cli.text.retry_plan import retry_lines
+from penstock.cli.text.retry_plan import retry_lines, retry_lines_of_status
 from penstock.drawing.task_rows import Object, status_of
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
@@ -43,11 +43,8 @@ def command(arguments: argparse.Namespace) -> int:
     tasks = status_of(run).get("tasks") or ()
     if problems := list(check_against_run(_parse(reference), tasks)):
         raise InvalidSpecError(problems)
-    if flow is not None and tasks:
-        for line in _describe(run, flow, reference, params):
-            console.print(line, soft_wrap=True)
-    elif arguments.dry_run:
-        raise CommandError(f"the revision of FlowRun {arguments.run} cannot be read: what is kept is not known")
+    for line in _describe(run, flow, reference, params) if tasks else _describe_unstarted(run, arguments):
+        console.print(line, soft_wrap=True)
     if arguments.dry_run:
         made = cluster.send("POST", cluster.object_path("flowruns"), query={"dryRun": "All"}, body=body)
         report_change(made, "created (dry run)")
@@ -147,16 +144,34 @@ def _declared(cluster: Cluster, run: Object, flow: InlineFlowSpec | None) -> dic
     return {param.name: param.type for param in (flow.params if flow else None) or ()}
 
 
-def _describe(run: Object, flow: InlineFlowSpec, reference: Object, given: Mapping[str, Any]) -> Iterator[Text]:
+def _describe_unstarted(run: Object, arguments: argparse.Namespace) -> Iterator[Text]:
+    """Describe the retry of a run that never started, to who asks what it would do."""
+    if arguments.dry_run:
+        name, earlier = run["metadata"]["name"], run["spec"].get("retryOf")
+        what = f"what it would have run of {earlier['name']}" if earlier else "everything"
+        yield Text(f"FlowRun {name} never started: the retry runs {what}")
+
+
+def _describe(run: Object, flow: InlineFlowSpec | None, reference: Object, given: Mapping[str, Any]) -> Iterator[Text]:
     """Describe what the retry keeps.
 
     Raises:
         InvalidSpecError: a param is invalid.
     """
-    plan, status = compile_plan(flow), status_of(run)
+    status = status_of(run)
+    if flow is None:
+        asked = read_restart([_parse(reference)])
+        yield from retry_lines_of_status(
+            status["tasks"],
+            status.get("revision", ""),
+            is_everything=asked.is_everything,
+            is_selective=bool(asked.tasks or given),
+        )
+        return
+    plan = compile_plan(flow)
     before: Mapping[str, Any] = status.get("params") or {}
     declared = {param.name for param in plan.params}
     kept = {name: value for name, value in before.items() if name in declared}
     after = resolve_params(plan.params, {**kept, **given})
     restart = read_restart([_parse(reference)], changed_params(before, after, given))
-    return retry_lines(plan, status["tasks"], restart)
+    yield from retry_lines(plan, status["tasks"], restart)
