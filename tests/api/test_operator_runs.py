@@ -448,6 +448,8 @@ def test_a_run_waits_for_a_flow_that_does_not_exist_yet(scene):
     status = scene.reach("Pending")
     assert status["reason"] == "FlowNotFound"
     assert "later" in status["message"]
+    event = scene.event("FlowNotFound", "run")
+    assert (event.type, event.message) == ("Warning", status["message"])
 
     scene.create("Flow", "later", {"tasks": [task()]})
 

@@ -226,6 +226,8 @@ def test_a_retry_waits_for_the_end_of_the_run_that_it_names(scene):
     assert (status["reason"], status["message"]) == (
         "RetryOfUnfinished", "waits for the end of run run, which is Running",
     )  # fmt: skip
+    event = scene.event("RetryOfUnfinished", "again")
+    assert (event.type, event.message) == ("Normal", status["message"])
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Cancel"}})
 
     scene.reach("Running", "again")

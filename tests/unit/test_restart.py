@@ -150,8 +150,8 @@ STATUS: list[dict[str, Any]] = [
             True,
             [
                 (
-                    "what is kept cannot be listed: ConfigMap etl-1 with the spec of the run does not exist any more, or "
-                    "you may not read it; the operator decides when the retry starts"
+                    "what is kept cannot be listed: ConfigMap etl-1 with the spec of the run does not exist any more, "
+                    "or you may not read it; the operator decides when the retry starts"
                 )
             ],
             id="a part",

@@ -9,13 +9,17 @@ from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.machine.run.unstarted import Ended, Waiting
-from penstock.engine.state import SUCCESSFUL_RUN_STATES
+from penstock.engine.reasons import Reason
+from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusFlusher
 from penstock_operator.runtime.recorder import EventRecorder
 
 logger = logging.getLogger(__name__)
+
+ASKED_FOR: Final = frozenset({RunState.SCHEDULED, RunState.PAUSED})
+"""States in which a run waits because its spec says so: no Event is recorded about that."""
 
 LONGEST_SLEEP_S: Final = 3600.0
 """A clock may be set: a run that waits for its time is reconciled at least this often."""
@@ -64,8 +68,10 @@ class PendingRuns:
         if not await self._flusher.store_now(run, waiting.status(run.created_at)):
             return
         run.next_flush_at = time.monotonic() + min(POSITION_PAUSE_S * self._slots.waiting, LONGEST_POSITION_PAUSE_S)
-        if is_new and waiting.position is not None:
-            self._recorder.record(run.regarding, is_warning=False, reason=str(waiting.state), note=waiting.message)
+        if is_new and waiting.state not in ASKED_FOR:
+            reason = waiting.state if waiting.state is RunState.QUEUED else waiting.reason
+            is_warning = waiting.reason == Reason.FLOW_NOT_FOUND
+            self._recorder.record(run.regarding, is_warning=is_warning, reason=str(reason), note=waiting.message)
 
     async def end_run(self, run: LiveRun, ended: Ended) -> bool:
         """End a run that cannot run; false if that was not stored and the run is to be reconciled again."""
