@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,14 @@ def test_a_manifest_gives_the_same_on_this_machine_as_in_the_cluster(kubectl: Ku
     assert here == there, done.stderr
     assert here["state"] == "Completed"
     assert done.returncode == 0
+    assert_lines_are_selected(kubectl)
+
+
+def assert_lines_are_selected(kubectl: Kubectl) -> None:
+    """Check the options of `penstock logs`, which the API server carries out, on the logs of the run."""
+    assert kubectl.penstock("logs", "parity", "--item", "1") == "one is refused\n"
+    of_task = ("logs", "parity", "--task", "long-log")
+    assert len(kubectl.penstock(*of_task, "--since", "1h").splitlines()) == 200
+    assert kubectl.penstock(*of_task, "--tail", "2") == "line 199\nline 200\n"
+    stamped = kubectl.penstock(*of_task, "--tail", "1", "--timestamps")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\S+Z line 200\n", stamped)

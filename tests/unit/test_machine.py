@@ -10,6 +10,7 @@ import yaml
 
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
+from penstock.engine.failure_message import describe_exit
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.effects.inputs import ContainerInputs
@@ -215,6 +216,23 @@ def test_the_event_of_a_failed_attempt_says_when_the_next_one_is_and_which_retry
         "attempt 2; retry 2 of 2 in 30 s)",
         "attempt 3)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("log", "is_retried"),
+    [("busy: try later", True), ("busy\nERROR: 503", False), ("exit code 3: busy", False)],
+)
+def test_retry_when_sees_the_end_of_the_log_without_the_exit_code_in_front(log, is_retried):
+    outcome = Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE, describe_exit(3, log), 3, raw_message=log)
+    existing = world(
+        """tasks: [{name: a, retry: {limit: 1, when: "failure.message.matches('^busy: [a-z ]+$')"}}]""",
+        lambda *_: outcome,
+    )
+
+    entry = finish(existing)["a"]
+
+    assert entry["attempt"] == (2 if is_retried else 1)
+    assert entry["message"].startswith("exit code 3: "), "people see the exit code first"
 
 
 def test_the_jitter_of_a_retry_survives_a_restart():

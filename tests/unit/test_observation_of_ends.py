@@ -93,6 +93,28 @@ def disrupted(at, reason):
     return [{"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": f"2026-11-22T{at}Z"}]
 
 
+@pytest.mark.parametrize(
+    ("log", "message", "raw"),
+    [
+        pytest.param("busy", "exit code 3: busy", "busy", id="one line"),
+        pytest.param(
+            "KeyError: 'a'\nbye\n", "exit code 3: KeyError: 'a'\nKeyError: 'a'\nbye", "KeyError: 'a'\nbye", id="two"
+        ),
+        pytest.param("", "exit code 3", "exit code 3", id="none"),
+    ],
+)
+def test_of_a_failure_the_end_of_the_log_is_also_known_as_it_is(log, message, raw):
+    terminated = {"exitCode": 3, "reason": "Error", "finishedAt": "2026-11-22T12:00:00Z", "message": log}
+    body = {
+        "metadata": {"name": "p", "labels": {"penstock.dev/task": "load", "penstock.dev/attempt": "1"}},
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "main", "state": {"terminated": terminated}}]},
+    }
+    seen = observe_pod(msgspec.convert(body, Pod), now=0.0)
+    assert seen is not None
+    assert seen.outcome is not None
+    assert (seen.outcome.message, seen.outcome.raw_message) == (message, raw)
+
+
 KUBELET_DELETED = {"deletionTimestamp": "2026-11-22T12:00:12Z", "deletionGracePeriodSeconds": 0}
 
 

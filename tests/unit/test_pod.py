@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec, Workspace
+from penstock.api.flow_defaults import InheritedDefaults
+from penstock.engine.compiler.inheritance import inherit
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.compiler.quantity import read_quantity
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.effects.inputs import ContainerInputs, attempt_inputs
@@ -25,8 +28,10 @@ MOUNT = Mount("claim", "/workspace", is_of_one_node=True)
 
 
 def built(*, workspace: Mount | None = None, began_at: float | None = None, **task: Any) -> dict[str, Any]:
-    spec = FlowSpec.model_validate({"tasks": [{"name": "load", "image": "etl:1", **task}]})
-    plan = compile_plan(spec).tasks[0]
+    return pod_of(plan_of(**task), workspace=workspace, began_at=began_at)
+
+
+def pod_of(plan: TaskPlan, *, workspace: Mount | None = None, began_at: float | None = None) -> dict[str, Any]:
     inputs = attempt_inputs(plan, {"params": {}, "run": {}, "tasks": {}})
     assert isinstance(inputs, ContainerInputs)
     create = CreateAttempt(TaskInstanceKey("load"), 2, 1, 0, inputs, began_at)
@@ -144,6 +149,30 @@ BUFFERED = {"name": "PYTHONUNBUFFERED", "value": "0"}
 def test_python_writes_what_it_prints_before_it_fails(fields, want):
     env = built(**fields)["spec"]["containers"][0]["env"]
 
+    assert [one["value"] for one in env if one["name"] == "PYTHONUNBUFFERED"] == [want]
+
+
+def template_with(*env: dict[str, str]) -> dict[str, Any]:
+    return {"podTemplate": {"spec": {"containers": [{"name": "main", "env": list(env)}]}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "inherited", "want"),
+    [
+        pytest.param({"defaults": {"env": [BUFFERED]}}, {}, "0", id="the Flow's defaults"),
+        pytest.param({"defaults": template_with(BUFFERED)}, {}, "0", id="the podTemplate of the Flow's defaults"),
+        pytest.param({}, {"namespace": template_with(BUFFERED)}, "0", id="the namespace's FlowDefaults"),
+        pytest.param({}, {"installation": template_with(BUFFERED)}, "0", id="the installation's FlowDefaults"),
+        pytest.param(
+            {"defaults": {"env": [{"name": "OTHER", "value": "x"}]}}, {}, "1", id="nobody who sets other variables"
+        ),
+    ],
+)
+def test_who_may_have_python_buffer_what_it_prints(fields, inherited, want):
+    spec = FlowSpec.model_validate({"tasks": [{"name": "load", "image": "etl:1"}], **fields})
+    pod = pod_of(compile_plan(inherit(spec, InheritedDefaults.model_validate(inherited))).tasks[0])
+
+    env = pod["spec"]["containers"][0]["env"]
     assert [one["value"] for one in env if one["name"] == "PYTHONUNBUFFERED"] == [want]
 
 
