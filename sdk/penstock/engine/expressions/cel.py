@@ -58,40 +58,18 @@ _ROOT_TYPES: Final = {
 FAILURES: Final = "failures"
 """The one field of `run` that holds a list. CEL has no types of objects whose fields differ: where it is used, the
 fields of `run` are not checked before they are evaluated."""
-_FUNCTIONS: Final = frozenset(
-    (
-        *(
-            "size",
-            "has",
-            "all",
-            "exists",
-            "exists_one",
-            "map",
-            "filter",
-            "matches",
-            "contains",
-            "startsWith",
-            "endsWith",
-        ),
-        *(
-            "string",
-            "int",
-            "uint",
-            "double",
-            "bool",
-            "bytes",
-            "type",
-            "dyn",
-            "duration",
-            "timestamp",
-            "charAt",
-            "indexOf",
-        ),
-        *("getFullYear", "getMonth", "getDate", "getHours", "getMinutes", "getSeconds", "lastIndexOf", "join", "split"),
-        *("replace", "substring", "lowerAscii", "upperAscii", "trim", "format", "reverse", "orValue", "hasValue"),
+FUNCTIONS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    all bool bytes charAt contains double duration dyn endsWith exists exists_one filter first format getDate
+    getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds has
+    hasValue indexOf int join last lastIndexOf lowerAscii map matches optFlatMap optMap or orValue replace reverse size
+    split startsWith string substring timestamp trim type uint upperAscii value
+    """,
     )
 )
-"""Functions that are commonly called, for suggestions. CEL decides which exist."""
+"""Functions and macros without a namespace, for suggestions. CEL decides which exist; docs/expressions.md has all."""
 
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _STATUS = re.compile(r"^[A-Z_]+: ")
@@ -301,7 +279,7 @@ def _undeclared(name: str, offset: int, source: str, roots: frozenset[str]) -> F
     start = source.rfind(first, 0, offset + len(first))
     start = offset if start < 0 else start
     if re.match(r"\s*\(", source[start + len(first) :]) and not dot:
-        return Fault(start, f"there is no function {first}(){suggest(first, _FUNCTIONS)}")
+        return Fault(start, f"there is no function {first}(){suggest(first, FUNCTIONS)}")
     hint = suggest(first, roots)
     if source[start - 1 : start] == "-" and re.match(r"[A-Za-z0-9_\]]", source[max(start - 2, 0) : start - 1]):
         hint = hint or f'; a key with a hyphen is written ["...-{first}"]'
