@@ -49,7 +49,7 @@ def prometheus(operator: Replica, tmp_path: Path) -> Iterator[Prometheus]:
         yield server
 
 
-def load(scene: Scene) -> None:
+def load(scene: Scene, prometheus: Prometheus) -> None:
     """Have runs that complete, fail, wait and hang, of Flows, of a Schedule and inline."""
     quick = {"pod_start_after": "100ms", "pod_run_for": "1200ms"}
     scene.create(
@@ -66,6 +66,8 @@ def load(scene: Scene) -> None:
     stuck = task(pod_outcome="pend", pod_waiting_reason="ImagePullBackOff")
     scene.create("Flow", "narrow", {"tasks": [stuck], "concurrency": {"limit": 1}})
     scene.create("Flow", "cached", {"tasks": [task("c", cache={"key": "same"}, pod_outputs='{"rows": 3}')]})
+    # A counter has to be scraped at 0 before something is counted: only then does its increase show.
+    assert prometheus.settles_at_least("count(count by (flow) (penstock_runs_total))", 4)
     tick = next_minute()
     # A run that is not of the Schedule has the name of its run: a missed tick.
     scene.start_of("orders", run_name("taken", tick))
@@ -102,8 +104,7 @@ def moved(operator: Replica) -> set[str]:
 
 
 def test_a_load_moves_every_metric_and_every_panel_has_data(scene, operator, prometheus):
-    # Flows first: a counter is to be scraped at 0 before something is counted.
-    load(scene)
+    load(scene, prometheus)
     expected = {family.name for family in Metrics().families} - MOVED_ELSEWHERE
     ends_at = time.monotonic() + MOVED_WITHIN_S
     while missing := expected - moved(operator):

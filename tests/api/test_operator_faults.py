@@ -150,7 +150,7 @@ def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, repl
     ("flow", "act", "want"),
     [
         pytest.param(
-            [task("slow", pod_run_for="3s"), task("last", dependsOn=["slow"])],
+            [task("slow", pod_run_for="6s"), task("last", dependsOn=["slow"])],
             {"shutdown": "Drain"},
             {"slow": ("Completed", None), "last": ("Skipped", "RunDrained"), "clean": ("Completed", None)},
             id="while a run is drained",
@@ -186,10 +186,12 @@ def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, repl
 def test_an_operator_that_is_killed_loses_nothing(scene, replica, flow, act, want):
     with replica() as operator:
         scene.start(*flow, **{"finally": [task("clean")]})
-        scene.until(lambda: scene.entry("slow").get("state") in ("Running", "Paused", "Retrying"), "the task to begin")
         if act:
+            scene.pod("slow")
             scene.patch("FlowRun", "run", {"spec": act})
             scene.until(lambda: "shutdown" in scene.status(), "the shutdown to be stored")
+        else:
+            scene.until(lambda: scene.entry("slow").get("state") in ("Paused", "Retrying"), "the task to begin to wait")
         operator.kill()
     with replica() as operator:
         status = scene.finish()

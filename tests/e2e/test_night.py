@@ -51,6 +51,10 @@ def night(shared: Kubectl) -> Kubectl:
             stated = f'jsonpath={{.status.tasks[?(@.name=="{task}")].reason}}'
             shared.wait(f"flowrun/{RUN}", stated, timeout_s=60)
     shared.wait(f"flowrun/{RUN}", "jsonpath={.status.progress}=13/20")
+    waiting = f"{sum(state == 'Pending' for state in TASKS.values())} waiting: "
+    watch = ("--watch", "--request-timeout=60s", "-o", 'jsonpath={.status.message}{"\\n"}')
+    with shared.background("get", "flowrun", RUN, *watch) as messages:
+        assert any(message.startswith(waiting) for message in messages)
     return shared
 
 
