@@ -18,7 +18,7 @@ from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation.validation import parse_flow
 from penstock.errors import InvalidSpecError, RevisionConflictError
 from penstock.kube.client import METADATA_LIST, ApiClient
-from penstock.kube.conditions import ready_condition
+from penstock.kube.conditions import Condition, find_condition, ready_condition
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_namespace_terminating, is_not_found
 from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
@@ -30,7 +30,7 @@ from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner, build_revision
 from penstock_operator.flows.sample_pods import SamplePod
 from penstock_operator.flows.store import FlowStore
-from penstock_operator.flows.successes import Successes
+from penstock_operator.flows.successes import OVERDUE, Successes
 from penstock_operator.runtime.controller import KeyedController
 
 logger = logging.getLogger(__name__)
@@ -137,6 +137,10 @@ class FlowController(KeyedController[Flow]):
     def on_success(self, key: ObjectKey, at: float) -> None:
         """Handle that a run of a Flow has completed, at a time in seconds since the epoch."""
         self._successes.record_success(key, at)
+        item = self.latest(key)
+        overdue = None if item is None else find_condition(item.status.conditions, OVERDUE)
+        if overdue is not None and overdue.status == "True":
+            self.queue.add(key)
 
     async def work(self) -> None:
         """Reconcile Flows forever, and store when they last succeeded."""
@@ -172,11 +176,19 @@ class FlowController(KeyedController[Flow]):
             self._flows[ObjectKey(key.namespace, revision)] = key
 
     async def reconcile(self, key: ObjectKey, item: Flow) -> None:
-        """Validate a Flow, and store its revision."""
+        """Validate a Flow, store its revision, and whether it is overdue."""
         if item.spec:
             self._successes.add_flow(key, item)
             await self._validate(key, item)
-            return
+        else:
+            await self._validate_again(key)
+            await self._store_overdue(key)
+        overdue_at = self._successes.overdue_at(key)
+        if overdue_at is not None and (left_s := overdue_at - self.clock()) > 0:
+            self.queue.add_at(key, time.monotonic() + left_s)
+
+    async def _validate_again(self, key: ObjectKey) -> None:
+        """Validate a Flow whose spec has not changed, if its revision is gone or other defaults are in force."""
         # It was found valid, and has not changed since.
         revision = self._current.get(key)
         is_missing = revision is not None and not self._store.is_stored(ObjectKey(key.namespace, revision))
@@ -221,16 +233,16 @@ class FlowController(KeyedController[Flow]):
                 is_ready, reason, message = False, POD_REFUSED, "; ".join(refusals)[:MESSAGE_CHARACTERS]
                 if not _was_refused(stored, metadata.generation):
                     self.record_event(item, is_warning=True, reason=POD_REFUSED, note=message)
-        status["conditions"] = [
-            ready_condition(
-                stored.conditions,
-                is_ready=is_ready,
-                reason=reason,
-                message=message,
-                generation=metadata.generation,
-                now=self.clock(),
-            )
-        ]
+        ready = ready_condition(
+            stored.conditions,
+            is_ready=is_ready,
+            reason=reason,
+            message=message,
+            generation=metadata.generation,
+            now=self.clock(),
+        )
+        overdue = self._overdue(key, item)
+        status["conditions"] = [ready] if overdue is None else [ready, overdue]
         await self.store_status(key, item, status)
         latest = self.objects.get(key)
         if is_ready and latest is not None and latest.spec is item.spec:
@@ -238,6 +250,27 @@ class FlowController(KeyedController[Flow]):
             self.objects[key] = msgspec.structs.replace(latest, spec={})
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
+
+    async def _store_overdue(self, key: ObjectKey) -> None:
+        item = self.latest(key)
+        if item is None or item.status.ready is None:
+            return
+        overdue = self._overdue(key, item)
+        if overdue is not None and overdue not in item.status.conditions:
+            await self.store_status(key, item, {"conditions": [item.status.ready, overdue]})
+
+    def _overdue(self, key: ObjectKey, item: Flow) -> Condition | None:
+        """Return whether a Flow is overdue, and record an Event when it comes to be, or is not any more."""
+        before = find_condition(item.status.conditions, OVERDUE)
+        overdue = self._successes.overdue_condition(
+            key, item.status.conditions, generation=item.metadata.generation, now=self.clock()
+        )
+        was, is_now = (one is not None and one.status == "True" for one in (before, overdue))
+        if is_now and overdue is not None and not was:
+            self.record_event(item, is_warning=True, reason=OVERDUE, note=overdue.message)
+        elif was and overdue is not None and not is_now:
+            self.record_event(item, is_warning=False, reason="Recovered", note="a run has succeeded again")
+        return overdue
 
     def _exists(self, key: ObjectKey, metadata: ObjectMeta) -> bool:
         """Whether a Flow was not deleted while something was awaited: nobody would drop what is kept of it then."""

@@ -1,14 +1,18 @@
-"""When each Flow last succeeded: told to the metrics at once, and to its status at most every ten seconds."""
+"""When each Flow last succeeded: in the metrics at once, in its status at most every ten seconds.
+
+And whether it is overdue: whether no run has succeeded for longer than its `expectSuccessWithin`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.api.duration import duration_s
 from penstock.engine.keys import ObjectKey
-from penstock.engine.timestamp import epoch
+from penstock.engine.timestamp import epoch, rfc3339
+from penstock.kube.conditions import Condition, condition
 from penstock.kube.kinds.flow import Flow
 from penstock_operator.flow_metrics import FlowMetrics
 from penstock_operator.runtime.bounded import BoundedMap
@@ -16,7 +20,8 @@ from penstock_operator.runtime.workqueue import WorkQueue
 
 PAUSE_S: Final = 10.0
 """Between two writes of the same Flow."""
-
+OVERDUE: Final = "Overdue"
+"""The condition that says whether a Flow has not succeeded for too long."""
 
 UNREAD: Final = 1_000
 """Flows that have not been read whose success is remembered."""
@@ -81,6 +86,33 @@ class Successes:
         self._succeeded_at[key] = at
         self._expose(key)
         self._store_later(key)
+
+    def overdue_at(self, key: ObjectKey) -> float | None:
+        """Return from when a Flow is overdue unless a run succeeds, seconds since the epoch; None: never."""
+        within_s = self._expect_within_s.get(key)
+        return None if within_s is None else self._succeeded_at[key] + within_s
+
+    def overdue_condition(
+        self, key: ObjectKey, stored: Iterable[Condition], *, generation: int, now: float
+    ) -> Condition | None:
+        """Return the condition `Overdue` of a Flow; None if it expects nothing.
+
+        Args:
+            key: which.
+            stored: its conditions.
+            generation: of its spec.
+            now: seconds since the epoch.
+        """
+        overdue_at = self.overdue_at(key)
+        if overdue_at is None:
+            return None
+        if now < overdue_at:
+            verdict, reason, message = "False", "SucceededInTime", "a run has succeeded within spec.expectSuccessWithin"
+        else:
+            since = rfc3339(int(self._succeeded_at[key]))
+            verdict, reason = "True", "NoSuccess"
+            message = f"no run has succeeded since {since}, for longer than spec.expectSuccessWithin"
+        return condition(stored, OVERDUE, verdict, reason=reason, message=message, generation=generation, now=now)
 
     def take(self, key: ObjectKey) -> float | None:
         """Return what is to be stored of a Flow, and begin its pause."""

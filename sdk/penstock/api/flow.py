@@ -412,8 +412,8 @@ class FlowSpec(InlineFlowSpec):
     retention: Retention | None = None
     """How long finished runs are kept. Changes also apply to runs that exist already."""
     expect_success_within: Duration | None = None
-    """Longest time between two runs that complete: `26h` for a Flow that runs once a day. It changes no run; metrics
-    and alerts use it. Nothing is expected if not given."""
+    """Longest time between two runs that complete: `26h` for a Flow that runs once a day. It changes no run; the
+    condition `Overdue`, metrics and alerts use it. Nothing is expected if not given."""
 
 
 class FlowStatus(ApiModel):
@@ -428,4 +428,5 @@ class FlowStatus(ApiModel):
     last_success_time: Time | None = None
     """When a run of it last completed, to within ten seconds. Not set before the first one has."""
     conditions: Conditions | None = None
-    """Ready: whether runs can start from it."""
+    """Ready: whether runs can start from it. Overdue: whether no run has succeeded for longer than
+    `spec.expectSuccessWithin`; only if that is given."""
