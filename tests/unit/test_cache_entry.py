@@ -107,8 +107,7 @@ def test_an_entry_counts_only_with_the_labels_and_the_hash_of_its_content_and_un
         return StoredEntry(msgspec.structs.replace(metadata, labels=left), data)
 
     assert read_entry(entry, NOW) is not None
-    assert read_entry(labelled(cache_hash=None), NOW) is None
-    assert read_entry(labelled(cache_hash=""), NOW) is None
+    assert read_entry(labelled(cache_hash=None), NOW) is not None, "one of an earlier version"
     assert read_entry(labelled(cache=None), NOW) is None
     assert read_entry(labelled(cache="lock"), NOW) is None
     assert read_entry(labelled(**{names.LABEL_MANAGED_BY: None}), NOW) is None

@@ -145,8 +145,8 @@ def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
     kind = OUTPUTS if "outputs" in data else LOCK
     if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY or labels.get(names.LABEL_CACHE) != kind:
         return None
-    # An entry without a hash, as versions before the first release wrote them, proves nothing: the task runs again.
-    if labels.get(names.LABEL_CACHE_HASH) != content_hash(entry.metadata.key, data):
+    # An entry of an earlier version has no hash.
+    if labels.get(names.LABEL_CACHE_HASH, hashed := content_hash(entry.metadata.key, data)) != hashed:
         return None
     try:
         time = epoch(data["time"])
