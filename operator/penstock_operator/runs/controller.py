@@ -206,6 +206,7 @@ class RunController:
             self._parked.succeed(key)
 
     async def _reconcile_run(self, key: RunKey) -> None:
+        await self._stepper.turn.wait()
         run = self.registry.find_run_by_key(key)
         if run is not None and run.stepping is not None:
             run.is_due_again = True

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
+from penstock.engine.expressions.budget import is_spent, limited
 from penstock.engine.machine.effects.effects import Step
+from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.machine import Machine
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.slow_pool import SlowPool
+from penstock_operator.runtime.turn import Turn
+
+STEP_COST: Final = 10_000_000
+"""Of the expressions of a step that is made at once; the next one continues on a thread."""
 
 
 class Stepper:
@@ -24,6 +31,7 @@ class Stepper:
 
     Attributes:
         slow_pool: the threads.
+        turn: the present turn of the event loop.
     """
 
     def __init__(
@@ -35,6 +43,7 @@ class Stepper:
         clock: Callable[[], float],
     ) -> None:
         self.slow_pool = SlowPool()
+        self.turn = Turn()
         self._registry = registry
         self._metrics = metrics
         self._carry_out = carry_out
@@ -61,11 +70,21 @@ class Stepper:
 
         def step() -> tuple[float, Step]:
             now = self._clock()
-            for fact in facts:
-                machine.observe(fact, now)
-            return now, machine.advance(now, may_create=may_create)
+            with limited(STEP_COST):
+                for position, fact in enumerate(facts):
+                    if is_spent():
+                        self._continue_slowly(run, facts[position:])
+                        break
+                    machine.observe(fact, now)
+                return now, machine.advance(now, may_create=may_create)
 
         return step
+
+    def _continue_slowly(self, run: LiveRun, facts: list[Fact]) -> None:
+        """Have facts handled by a step on a thread: `retry.when` and cache keys may cost much all together."""
+        run.facts = facts
+        run.is_slow = True
+        self._registry.reconcile_at(run, time.monotonic())
 
     async def _advance_slowly(self, run: LiveRun, machine: Machine) -> None:
         """Make a step that may have to wait for an expression; meanwhile all other runs continue."""

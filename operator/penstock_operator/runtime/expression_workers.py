@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from penstock.engine.expressions.budget import limit_each
 from penstock.engine.expressions.failure import Failure, SlowFailure
 from penstock_operator.runtime.expression_worker import CPU_S, Answer, Request
 
@@ -29,6 +30,8 @@ PROCESSES: Final = 2
 """Started when they are needed; each takes about 40 MiB."""
 WALL_S: Final = 30.0
 """Longest time of an evaluation, also where the processor is shared with many."""
+MOST_AT_ONCE: Final = 300_000
+"""A thread that may wait evaluates no more itself: it would keep Python's lock, which the event loop needs."""
 PASSED_VARIABLES: Final = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
 """Of the environment; nothing of what the operator's own process has to keep to itself."""
 
@@ -39,6 +42,7 @@ _place = threading.local()
 def allow_waiting() -> None:
     """Let this thread wait for evaluations, however many it has to do."""
     _place.may_wait = True
+    limit_each(MOST_AT_ONCE)
 
 
 class ExpressionWorkers:
@@ -65,8 +69,8 @@ class ExpressionWorkers:
         if getattr(_place, "may_wait", False):
             return
         raise SlowFailure(
-            "it is too expensive for this field (the size of its values, times the iterations of its macros): use "
-            "smaller values or fewer iterations"
+            "it is too expensive for this field (the size of its values, times the iterations of its macros, and what "
+            "the expressions beside it cost): use smaller values, fewer iterations or fewer expressions"
         )
 
     def evaluate(self, source: str, roots: frozenset[str], data: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from penstock.api import names
 from penstock.api.kind import MAX_LABEL_VALUE
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.audit import cause_of, without_records
+from penstock.engine.expressions.budget import FIELDS_COST, limited
 from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import Timetable
 from penstock.engine.timestamp import rfc3339
@@ -40,7 +41,8 @@ def build_tick_run(schedule: ObjectMeta, spec: ScheduleSpec, timetable: Timetabl
     if template.spec.params:
         roots = tick_roots(timetable, tick)
         templates = compile_tick_params(template.spec.params)
-        run_spec["params"] = {name: value.evaluate(roots) for name, value in templates.items()}
+        with limited(FIELDS_COST):
+            run_spec["params"] = {name: value.evaluate(roots) for name, value in templates.items()}
     return build_run(
         schedule,
         spec,

@@ -140,13 +140,17 @@ class AttemptCreator:
             answered.set()
 
     async def _render_and_send(self, run: LiveRun, create: CreateAttempt) -> None:
-        try:
-            await self._send(run, create)
-        except SlowExpressionError:
-            # The place in the pool is held until it is sent: so few of these inputs exist at the same time.
-            async with self._slow_pool.hold(run.key.namespace):
-                inputs = await self._slow_pool.call(lambda: create.inputs)
-                await self._send(run, replace(create, source=inputs))
+        if not create.is_slow:
+            try:
+                await self._send(run, create)
+            except SlowExpressionError:
+                pass
+            else:
+                return
+        # The place in the pool is held until it is sent: so few of these inputs exist at the same time.
+        async with self._slow_pool.hold(run.key.namespace):
+            inputs = await self._slow_pool.call(lambda: create.inputs)
+            await self._send(run, replace(create, source=inputs, is_slow=False))
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):

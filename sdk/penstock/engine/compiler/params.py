@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.api.flow import Param
+from penstock.engine.expressions.budget import FIELDS_COST, limited
 from penstock.engine.expressions.expression import Scope, compile_expression
 from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT, MAX_DEPTH
 from penstock.engine.expressions.path import describe
@@ -44,7 +45,13 @@ def resolve_params(
     Raises:
         InvalidSpecError: values are missing, unknown or invalid. Holds every problem.
     """
-    given = given or {}
+    with limited(FIELDS_COST):
+        return _resolve(params, given or {}, path, later)
+
+
+def _resolve(
+    params: Sequence[Param] | None, given: Mapping[str, Any], path: str, later: Collection[str]
+) -> dict[str, Any]:
     known = {param.name: param for param in params or ()}
     problems = [
         Problem(f"{path}.{name}", f"the flow has no such param{suggest(name, known)}: it has {enumerate_names(known)}")
@@ -77,12 +84,13 @@ def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[
     """
     problems: list[Problem] = []
     first: dict[str, int] = {}
-    for index, param in enumerate(params):
-        where = f"{path}[{index}]"
-        if first.setdefault(param.name, index) != index:
-            message = f'"{param.name}" is already the name of {path}[{first[param.name]}]'
-            problems.append(Problem(f"{where}.name", message))
-        problems += (Problem(f"{where}.{field}", message) for field, message in _check_declaration(param))
+    with limited(FIELDS_COST):
+        for index, param in enumerate(params):
+            where = f"{path}[{index}]"
+            if first.setdefault(param.name, index) != index:
+                message = f'"{param.name}" is already the name of {path}[{first[param.name]}]'
+                problems.append(Problem(f"{where}.name", message))
+            problems += (Problem(f"{where}.{field}", message) for field, message in _check_declaration(param))
     return problems
 
 

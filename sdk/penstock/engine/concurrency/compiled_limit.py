@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from penstock.api.flow import FlowSpec
+from penstock.engine.expressions.budget import limited
 from penstock.engine.expressions.expression import Scope
 from penstock.engine.expressions.scope import KEY_ROOTS
 from penstock.engine.expressions.template import Template, compile_template
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
+
+KEY_COST: Final = 500_000
+"""Of a key. When a Flow's key changes, those of all its runs are evaluated one after the other."""
 
 
 class OnLimit(StrEnum):
@@ -50,7 +54,8 @@ class ConcurrencyLimit:
         if self.key is None:
             return ""
         try:
-            return self.key.render(values)
+            with limited(KEY_COST):
+                return self.key.render(values)
         except ExpressionError as error:
             raise ExpressionError(f"the Flow's concurrency.key: {error}") from error
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
+from penstock.engine.expressions.budget import may_spend, spend
 from penstock.engine.expressions.cost import CHEAP, LIMIT, cost_of, cost_of_any
 from penstock.engine.expressions.failure import Failure
 from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT, MAX_DEPTH, Inputs
@@ -26,13 +27,18 @@ from penstock.engine.expressions.lexer import Fault
 from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_evaluation
 from penstock.engine.expressions.size import Size, unknown
 from penstock.engine.expressions.slow_evaluation import slow_evaluator
-from penstock.engine.expressions.syntax_tree import read_tree
+from penstock.engine.expressions.syntax_tree import Call, Comprehension, Constant, Node, nodes_of, read_tree
+from penstock.engine.expressions.time_zone import ZONE, ZONED, ZONES, ZONES_COST, is_zone, known_zones, no_such_zone
 from penstock.engine.suggestion import suggest
 
 MAX_VALUES: Final = 200_000
 """Values in the value of an expression: the items of the biggest fan-out and a little more."""
-MAX_CACHED_PROGRAMS: Final = 1024
-"""At about 8 KB each."""
+MAX_SHORT: Final = 256
+"""Characters. Compiled, an expression takes up to 130 bytes for each of its characters."""
+MAX_SHORT_PROGRAMS: Final = 1024
+"""At about 8 KB each, 34 KB at most."""
+MAX_LONG_PROGRAMS: Final = 32
+"""At 530 KB at most."""
 MEASURED_VALUES: Final = 4096
 """The cost for so many values is computed where everything else waits for it: that takes 1 ms or two."""
 LIGHT_WEIGHT: Final = 4096
@@ -40,6 +46,14 @@ LIGHT_WEIGHT: Final = 4096
 TRIED_WEIGHTS: Final = tuple(4**power for power in range(3, 8))
 TRIED_LENGTHS: Final = (0, 16, 64, 256)
 """Of values for which it is found out once whether an expression is cheap."""
+EVALUATION: Final = 10_000
+"""The cost of any evaluation, whatever it says."""
+MEASURING_NODE: Final = 2_000
+"""The cost of computing the cost, for each node of the expression."""
+MEASURING_VALUE: Final = 1_000
+"""The same, for each of its values."""
+MOST_BOUNDS: Final = 64
+"""Of one program that are remembered."""
 
 _EXTENSIONS: Final = (
     ext_optional.ExtOptional(),
@@ -88,6 +102,8 @@ class Program:
         self._source = source
         self._roots = roots
         self._may_grow = "(" in source
+        self._has_zones = ZONES in source
+        self._bounds: dict[tuple[int, int, int], int] = {}
         self.result: str = expression.return_type().name()
         """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
 
@@ -104,13 +120,39 @@ class Program:
     def _largest_cheap(self, sizes: Iterable[tuple[int, Size]]) -> int:
         cheap = -1
         for tried, size in sizes:
-            if cost_of_any(self._tree, size) > CHEAP:
+            if self._bound(size) > CHEAP:
                 break
             cheap = tried
         return cheap
 
+    def _bound(self, size: Size) -> int:
+        """Return the greatest possible cost for values whose size, all together, is known."""
+        spend(MEASURING_NODE * self._nodes)
+        return self._least_cost + cost_of_any(self.tree, size)
+
+    def _bound_of(self, inputs: Inputs, weight: int, roots: int) -> int:
+        """Return the greatest possible cost for light values: computed once for all that are about as large."""
+        values, longest = (inputs.values + roots).bit_length(), inputs.longest.bit_length()
+        key = (weight.bit_length(), values, longest)
+        bound = self._bounds.get(key)
+        if bound is None:
+            if len(self._bounds) >= MOST_BOUNDS:
+                self._bounds.clear()
+            bound = self._bound(Size(1 << key[0], 1 << values, 1 << longest))
+            self._bounds[key] = bound
+        return bound
+
     @cached_property
-    def _tree(self) -> Any:
+    def _nodes(self) -> int:
+        return sum(1 for _ in nodes_of(self.tree))
+
+    @property
+    def _least_cost(self) -> int:
+        return EVALUATION + (ZONES_COST if self._has_zones else 0)
+
+    @cached_property
+    def tree(self) -> Node:
+        """The tree, with its macros expanded."""
         return read_tree(self._expression.serialize())
 
     def run(self, data: Mapping[str, Any]) -> Any:
@@ -126,26 +168,30 @@ class Program:
         cheap = self.cheap_weight
         inputs = Inputs(max(cheap, MEASURED_VALUES))
         weight = inputs.weigh(data)
-        if weight <= cheap or (weight <= LIGHT_WEIGHT and inputs.longest <= self._cheap_length):
+        is_cheap = weight <= cheap or (weight <= LIGHT_WEIGHT and inputs.longest <= self._cheap_length)
+        if is_cheap and may_spend(self._bound_of(inputs, weight, len(data))):
             return self.evaluate(data)
-        return self._run_measured(data, is_checked=inputs.values <= MEASURED_VALUES)
+        return self._run_measured(data, inputs)
 
-    def _run_measured(self, data: Mapping[str, Any], *, is_checked: bool) -> Any:
+    def _run_measured(self, data: Mapping[str, Any], inputs: Inputs) -> Any:
         evaluator = slow_evaluator()
-        if not is_checked:
+        if inputs.values > MEASURED_VALUES:
             if evaluator is not None:
                 evaluator.check_place()
-            Inputs(sys.maxsize).weigh(data)
-        cost = cost_of(self._tree, data)
+            inputs = Inputs(sys.maxsize)
+            inputs.weigh(data)
+        spend(MEASURING_NODE * self._nodes + MEASURING_VALUE * inputs.values)
+        cost = self._least_cost + cost_of(self.tree, data)
         if cost > LIMIT:
             raise Failure(
                 f"it is too expensive: it may cost {cost / LIMIT:,.1f} times the limit of an expression (the size of "
                 "its values, times the iterations of its macros): use smaller values or fewer iterations, or compute "
                 "this in a task"
             )
-        if cost <= CHEAP or evaluator is None:
+        if evaluator is None or (cost <= CHEAP and may_spend(cost)):
             return self.evaluate(data)
         evaluator.check_place()
+        spend(cost)
         return evaluator.evaluate(self._source, self._roots, data)
 
     def evaluate(self, data: Mapping[str, Any]) -> Any:
@@ -154,10 +200,14 @@ class Program:
         Raises:
             Failure: it could not be evaluated.
         """
+        if self._has_zones:
+            data = {**data, ZONES: known_zones()}
         try:
             with limited_evaluation() if self._may_grow else nullcontext():
                 return _Converter().convert(self._expression.eval(data=data), 0)
-        except Failure:
+        except Failure as failure:
+            if self._has_zones and failure.key is not None:
+                raise Failure(no_such_zone(failure.key), may_be_path=True, key=failure.key) from failure
             raise
         except MemoryError as error:
             # In this library map() and filter() copy their result once for each item, so long lists end here too.
@@ -169,9 +219,8 @@ class Program:
             raise Failure(_explain(str(error))) from error
 
 
-@lru_cache(maxsize=MAX_CACHED_PROGRAMS)
 def compile_program(source: str, roots: frozenset[str]) -> Program:
-    """Compile plain CEL.
+    """Compile plain CEL; what was compiled lately is remembered.
 
     Args:
         source: the expression.
@@ -180,21 +229,46 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
     Raises:
         Fault: it does not compile.
     """
+    return (_compile_short if len(source) <= MAX_SHORT else _compile_long)(source, roots)
+
+
+def _compile(source: str, roots: frozenset[str]) -> Program:
     try:
-        environment = _environment(roots, is_run_dynamic=FAILURES in source)
+        environment = _environment(roots, is_run_dynamic=FAILURES in source, has_zones=ZONES in source)
         program = Program(environment.compile(source), source, roots)
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error
     if "optional" in program.result:
         raise Fault(0, "its value is optional: add .orValue(...) with the value to use otherwise")
+    if "get" in source and any(map(_has_unchecked_zone, nodes_of(program.tree))):
+        raise Fault(0, "a time zone must be the only argument of a method such as getHours(...)")
     return program
 
 
+_compile_short: Final = lru_cache(maxsize=MAX_SHORT_PROGRAMS)(_compile)
+_compile_long: Final = lru_cache(maxsize=MAX_LONG_PROGRAMS)(_compile)
+
+
+def _has_unchecked_zone(node: Node) -> bool:
+    """Whether a node is a call that gets a time zone which `References` has not seen."""
+    if not isinstance(node, Call) or node.function not in ZONED:
+        return False
+    return not all(map(_is_checked_zone, node.arguments[1:]))
+
+
+def _is_checked_zone(node: Node) -> bool:
+    if isinstance(node, Constant):
+        return is_zone(node.text or "")
+    return isinstance(node, Comprehension) and node.accumulator == ZONE
+
+
 @cache
-def _environment(roots: frozenset[str], *, is_run_dynamic: bool) -> Any:
+def _environment(roots: frozenset[str], *, is_run_dynamic: bool, has_zones: bool) -> Any:
     variables = {root: _ROOT_TYPES.get(root, cel.Type.DYN) for root in sorted(roots)}
     if is_run_dynamic and "run" in roots:
         variables["run"] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    if has_zones:
+        variables[ZONES] = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
     return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
 
 

@@ -30,6 +30,7 @@ from penstock.engine.expressions.size import (
     text_size,
 )
 from penstock.engine.expressions.syntax_tree import Aggregate, Call, Comprehension, Constant, Identifier, Node, Select
+from penstock.engine.expressions.time_zone import ZONED
 
 CHEAP: Final = 10_000_000
 """At most this is evaluated where everything else waits for it."""
@@ -280,6 +281,11 @@ def _format(pattern: Size, arguments: Size) -> tuple[int, Size]:
     return 100 + 3 * size.text_bytes, size
 
 
+def _field_of_time(_time: Size, zone: Size = SCALAR) -> tuple[int, Size]:
+    # The file of a zone is read once.
+    return 2_000 + 5 * zone.text_bytes, SCALAR
+
+
 def _text(value: Size) -> tuple[int, Size]:
     return 300 + 2 * value.text_bytes, text_size(value.text_bytes + 64)
 
@@ -358,6 +364,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     ),
     **dict.fromkeys(("_[_]", "_[?_]", "_?._"), _index),
     **dict.fromkeys(("in", "@in", "_in_"), _contain),
+    **dict.fromkeys(ZONED, _field_of_time),
     "_+_": _add,
     "_?_:_": _either,
     "replace": _replace,

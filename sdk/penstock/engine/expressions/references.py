@@ -20,6 +20,7 @@ from penstock.engine.expressions.scope import (
     TaskReference,
     TaskShape,
 )
+from penstock.engine.expressions.time_zone import AFTER, BEFORE, ZONE, ZONED, is_zone, no_such_zone
 from penstock.engine.suggestion import enumerate_names, suggest
 
 MACROS: Final = frozenset(
@@ -119,9 +120,12 @@ class _Reader:
                 self._refuse_leading_dot(position)
             if token.kind is not Kind.IDENTIFIER:
                 position += 1
+            elif token.text.startswith(ZONE):
+                raise Fault(token.start, f"names that begin with {ZONE} are reserved")
             elif self._is_member(position):
                 self._quote_keyword(token)
                 self._check_variable(position)
+                self._check_zone(position)
                 position += 1
             elif token.text in self._scope.roots and self._text(position + 1) != "(":
                 start = position
@@ -166,6 +170,33 @@ class _Reader:
                 f"the expression is too expensive: variable {variable.text} is used too often in its macros; "
                 "simplify it",
             )
+
+    def _check_zone(self, position: int) -> None:
+        """Have the time zone checked that a method gets: now if it is literal, else before the method is called."""
+        if self._text(position) not in ZONED or self._text(position + 1) != "(" or self._text(position + 2) == ")":
+            return
+        first, closing = self._tokens[position + 2], self._only_argument_end(position + 2)
+        if closing is None:
+            return
+        literal = read_string(first) if first.kind is Kind.STRING and closing is self._tokens[position + 3] else None
+        if literal is None:
+            self._found.edits.append(Edit(first.start, first.start, BEFORE))
+            self._found.edits.append(Edit(closing.start, closing.start, AFTER))
+        elif not is_zone(literal):
+            raise Fault(first.start, no_such_zone(literal))
+
+    def _only_argument_end(self, position: int) -> Token | None:
+        """Return the parenthesis that ends a call with one argument, whose first token is here; None for any other."""
+        depth = 0
+        for token in self._tokens[position:]:
+            if token.kind is not Kind.PUNCTUATION:
+                continue
+            depth += 1 if token.text in "([{" else -1 if token.text in ")]}" else 0
+            if depth < 0:
+                return token
+            if not depth and token.text == ",":
+                return None
+        return None
 
     def _count_uses(self, position: int, variable: str) -> int:
         depth = uses = 0

@@ -76,6 +76,22 @@ class Comprehension:
 Node = Constant | Identifier | Select | Call | Aggregate | Comprehension
 
 
+def nodes_of(tree: Node) -> Iterator[Node]:
+    """Iterate over the nodes of a tree."""
+    left: list[Node] = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        if isinstance(node, Select):
+            left.append(node.operand)
+        elif isinstance(node, Call):
+            left += node.arguments
+        elif isinstance(node, Aggregate):
+            left += node.elements
+        elif isinstance(node, Comprehension):
+            left += (node.range, node.start, node.condition, node.step, node.result)
+
+
 def read_tree(serialized: bytes) -> Node:
     """Read the tree of a serialised expression."""
     return _node(_message(_message(serialized), _ANY_VALUE, _CHECKED_EXPR))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.engine.expressions.budget import unlimited
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempts import Attempts
 from penstock.engine.machine.effects.notices import Notice
@@ -36,7 +37,8 @@ class Approvals:
         assert task.plan.approval is not None
         if instance.state is not TaskState.PAUSED:
             try:
-                message = task.plan.approval.message.render(run.expression_context(task))
+                with unlimited():
+                    message = task.plan.approval.message.render(run.expression_context(task))
             except ExpressionError as error:
                 raise in_field("approval.message", error) from error
             instance.wait_for_approval(message, now)

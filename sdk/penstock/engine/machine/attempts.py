@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
+from penstock.engine.expressions.budget import is_spent
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects.effects import FailedAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.effects.notices import Notice
@@ -93,7 +94,11 @@ class Attempts:
 
     def observe_held(self, now: float) -> None:
         """Handle the facts that waited for the stops of their attempts to be stored."""
-        for fact in self._run.outbox.take_facts():
+        facts = self._run.outbox.take_facts()
+        for position, fact in enumerate(facts):
+            if is_spent():
+                self._run.outbox.return_facts(facts[position:])
+                break
             self.observe(fact, now)
 
     def _hold_end(self, instance: TaskInstance, fact: HeldFact | CreateHeld) -> bool:

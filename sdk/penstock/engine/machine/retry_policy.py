@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from penstock.engine.backoff import backed_off_s, jittered_s
 from penstock.engine.compiler.task_plan import RetryPolicy
+from penstock.engine.expressions.budget import unlimited
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import Cause, Outcome
 from penstock.engine.machine.reason_groups import CANCELLING_REASONS
@@ -42,7 +43,9 @@ def why_not_retried(policy: RetryPolicy, outcome: Outcome, *, attempt: int, para
         "attempt": attempt,
     }
     try:
-        may_retry = policy.when.evaluate_condition({"params": params, "failure": failure})
+        # The verdict cannot wait.
+        with unlimited():
+            may_retry = policy.when.evaluate_condition({"params": params, "failure": failure})
     except ExpressionError as error:
         return f"retry.when: {error}"
     return None if may_retry else f"retry.when is false: {policy.when.source}"

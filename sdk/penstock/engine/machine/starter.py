@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.expressions.budget import is_spent, limited, spent
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
@@ -25,6 +26,11 @@ KEPT_INPUTS_BYTES: Final = 1024
 """Larger inputs of an attempt are not kept until it is sent."""
 RENDERED_BYTES: Final = 1 << 20
 """After so much, a step renders no more: what cannot be rendered is found out when it is sent."""
+RENDERED_COST: Final = 10_000_000
+"""The same for what its expressions cost, also on a thread without a limit."""
+ATTEMPT_COST: Final = 2_000_000
+"""Of the expressions of one attempt; beyond it, they are rendered where nobody else waits. Each of the writer's places
+may render an attempt in the same turn of the event loop."""
 
 
 class Starter:
@@ -43,6 +49,9 @@ class Starter:
         self._approvals = approvals
         self._cache = cache
         self._rendered_bytes = 0
+        self._began_with = 0
+        self._slow_tasks: set[int] = set()
+        """Positions of the tasks of which an attempt was too expensive to be rendered where others wait."""
 
     # Tasks
 
@@ -73,11 +82,15 @@ class Starter:
     def create(self, now: float) -> list[CreateAttempt]:
         """Start everything that can start now; returns the attempts to create."""
         run = self._run
-        self._rendered_bytes = 0
+        self._rendered_bytes, self._began_with = 0, spent()
         creates: list[CreateAttempt] = []
+        held_back: list[TaskInstanceKey] = []
         while run.due_attempts:
             key = run.due_attempts.popleft()
             task = run.tasks[run.plan.positions[key.task]]
+            if self._must_wait(task):
+                held_back.append(key)
+                continue
             instance = task.live_task_instance(key.item)
             if (
                 instance is not None
@@ -85,6 +98,7 @@ class Starter:
                 and not instance.is_seen
             ):
                 self._create_attempt(task, key, instance, creates, now)
+        run.due_attempts.extend(held_back)
         for position in list(run.open_fan_outs):
             self._fill(run.tasks[position], creates, now)
         slow: list[int] = []
@@ -95,6 +109,8 @@ class Starter:
                 # An attempt that was created or failed just now may have stopped the run.
                 if skip_task(run, task, now):
                     self.decide_ready(now)
+                elif self._must_wait(task):
+                    slow.append(position)
                 else:
                     self._start_task(task, creates, now)
             except SlowExpressionError:
@@ -131,6 +147,7 @@ class Starter:
         assert items is not None
         while (
             items.has_unstarted
+            and not self._must_wait(task)
             and len(items.live) < task.plan.max_parallel
             and not closes_fan_out(run.plan, task)
             and run.start_block(is_finally=task.plan.is_finally) is None
@@ -144,6 +161,13 @@ class Starter:
         if not items.live:
             run.close_fan_out(task, now)
 
+    def _must_wait(self, task: TaskRun) -> bool:
+        """Whether a task starts in a later step: its first expression cannot wait, and this step has had enough."""
+        if (task.plan.cache is None and task.plan.approval is None) or not is_spent():
+            return False
+        self._run.outbox.is_slow = True
+        return True
+
     def _create_attempt(
         self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance, creates: list[CreateAttempt], now: float
     ) -> None:
@@ -155,36 +179,56 @@ class Starter:
                 return
             if self._cache.ask_cache(task, key, instance):
                 return
-            source = self._inputs(task, key)
+            source, is_slow = self._inputs(task, key)
         except ExpressionError as error:
             self._attempts.fail_permanently(task, key, instance, Reason.EXPRESSION_ERROR, str(error), now)
             return
         began_at = instance.began_at if task.plan.deadline_s is not None else None
         instance.is_sent = True
-        creates.append(CreateAttempt(key, instance.attempt, instance.failures, instance.disruptions, source, began_at))
+        creates.append(
+            CreateAttempt(
+                key,
+                instance.attempt,
+                instance.failures,
+                instance.disruptions,
+                source,
+                began_at,
+                is_slow=is_slow,
+            )
+        )
         run.set_timer(task, key, instance)
 
     def _inputs(
         self, task: TaskRun, key: TaskInstanceKey
-    ) -> ContainerInputs | ChildInputs | Callable[[], ContainerInputs | ChildInputs]:
-        """Render what an attempt is started with; what is large is rendered again when it is sent.
+    ) -> tuple[ContainerInputs | ChildInputs | Callable[[], ContainerInputs | ChildInputs], bool]:
+        """Render what an attempt is started with; what is large or expensive is rendered when it is sent.
 
         Thousands of attempts may wait to be sent. Together they could take more memory than the process has.
+
+        Returns:
+            The inputs or what renders them, and whether that is expensive.
         """
-        run = self._run
+        run, position = self._run, task.plan.position
 
         def render() -> ContainerInputs | ChildInputs:
-            return attempt_inputs(task.plan, run.instance_values(task, key))
+            with limited(ATTEMPT_COST):
+                return attempt_inputs(task.plan, run.instance_values(task, key))
 
-        if self._rendered_bytes > RENDERED_BYTES:
-            return render
+        is_slow = position in self._slow_tasks
+        if is_slow or self._rendered_bytes > RENDERED_BYTES or self._has_rendered_enough():
+            return render, is_slow
         try:
             inputs = render()
         except SlowExpressionError:
-            return render
+            if not self._has_rendered_enough():
+                self._slow_tasks.add(position)
+            return render, position in self._slow_tasks
         size_bytes = inputs_bytes(inputs)
         self._rendered_bytes += size_bytes
-        return inputs if size_bytes <= KEPT_INPUTS_BYTES else render
+        return (inputs if size_bytes <= KEPT_INPUTS_BYTES else render), False
+
+    def _has_rendered_enough(self) -> bool:
+        return is_spent() or spent() - self._began_with > RENDERED_COST
 
     def resume_unseen(self, now: float) -> None:
         """Decide on stored attempts of which no Pod was observed: not created yet, or deleted."""

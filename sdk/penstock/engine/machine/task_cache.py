@@ -39,7 +39,8 @@ class TaskCache:
         if cache is None or instance.is_granted or instance.attempt > 1:
             return False
         run = self._run
-        run.outbox.cache.append(AskCache(key, run.cache_digest(task, cache, key), cache.ttl_s))
+        instance.cache_digest = run.cache_digest(task, cache, key)
+        run.outbox.cache.append(AskCache(key, instance.cache_digest, cache.ttl_s))
         run.set_timer(task, key, instance)
         return True
 

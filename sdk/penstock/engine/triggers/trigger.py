@@ -12,6 +12,7 @@ from typing import Any, Final
 from penstock.api.event import EventSource, EventTrigger, FlowRunEvent, LabelSelector
 from penstock.api.names import LABEL_FLOW
 from penstock.api.schedule import ScheduleSpec
+from penstock.engine.expressions.budget import FIELDS_COST, limited
 from penstock.engine.expressions.expression import Expression
 from penstock.engine.expressions.scope import ANYTHING, EVENT_ROOTS, Fields, Scope
 from penstock.engine.expressions.template import ValueTemplate, compile_condition, compile_value
@@ -99,7 +100,10 @@ class CompiledTrigger:
         Raises:
             ExpressionError: an expression could not be evaluated; names the field.
         """
-        values = {"event": event}
+        with limited(FIELDS_COST):
+            return self._evaluate({"event": event})
+
+    def _evaluate(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         if self.when is not None:
             try:
                 if not self.when.evaluate_condition(values):

@@ -23,6 +23,7 @@ class CreateAttempt:
         disruptions: attempts counted against `retry.infrastructure` so far.
         source: what it is started with, or what renders it: large inputs exist only while they are sent.
         began_at: when the first attempt was made, if the task has a deadline; seconds since the epoch.
+        is_slow: it takes too long to be rendered where others wait.
     """
 
     key: TaskInstanceKey
@@ -31,6 +32,7 @@ class CreateAttempt:
     disruptions: int
     source: ContainerInputs | ChildInputs | Callable[[], ContainerInputs | ChildInputs]
     began_at: float | None = None
+    is_slow: bool = False
 
     @property
     def inputs(self) -> ContainerInputs | ChildInputs:

@@ -75,6 +75,11 @@ class Outbox:
         facts, self._facts = self._facts, []
         return facts
 
+    def return_facts(self, facts: list[HeldFact]) -> None:
+        """Take back facts that the next step is to handle, where nobody else waits."""
+        self._facts = facts + self._facts
+        self.is_slow = True
+
     def take_stops(self) -> list[StopAttempt]:
         """Remove and return the stops that can be sent out now."""
         stops, self._stops = self._stops, []

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import CachePlan
+from penstock.engine.expressions.budget import unlimited
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects.effects import Conclusion, ReleaseCacheLock, RemoveFinalizer, StopAttempt
 from penstock.engine.machine.effects.outbox import Outbox
@@ -203,7 +204,8 @@ class Run:
             if task.state in FINAL_TASK_STATES or self.remaining[task.plan.position]:
                 return False
             try:
-                self.expand(task)
+                with unlimited():
+                    self.expand(task)
             except ExpressionError:
                 return False
         assert task.items is not None
@@ -215,7 +217,8 @@ class Run:
         """Make a task or item live."""
         if task.plan.fan_out is not None and task.items is None:
             # A Pod of an item whose fan-out was never stored: evaluate the items again from stored outputs.
-            self.expand(task)
+            with unlimited():
+                self.expand(task)
         instance = task.begin_instance(index)
         if task.items is not None and task.items.has_unstarted:
             self.open_fan_outs[task.plan.position] = None
@@ -276,7 +279,7 @@ class Run:
             instance.counted_state = None
         self.obstacles.record(key, instance)
         if task.plan.cache is not None and instance.state is not TaskState.CACHED:
-            self._release_cache_lock(task, task.plan.cache, key, outputs)
+            self._release_cache_lock(task, task.plan.cache, key, instance, outputs)
         if key.item is None:
             task.outputs = outputs
             self.outputs_bytes += json_size(outputs)
@@ -301,16 +304,23 @@ class Run:
             ExpressionError: the key has no value.
         """
         try:
-            text = cache.key.render(self.instance_values(task, key))
+            # What follows from a key cannot wait.
+            with unlimited():
+                text = cache.key.render(self.instance_values(task, key))
         except ExpressionError as error:
             raise in_field("cache.key", error) from error
         return cache_digest(flow=self.identity.flow or "", task=task.plan.name, signature=cache.signature, key=text)
 
     def _release_cache_lock(
-        self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey, outputs: dict[str, Any] | None
+        self,
+        task: TaskRun,
+        cache: CachePlan,
+        key: TaskInstanceKey,
+        instance: TaskInstance,
+        outputs: dict[str, Any] | None,
     ) -> None:
         try:
-            digest = self.cache_digest(task, cache, key)
+            digest = instance.cache_digest or self.cache_digest(task, cache, key)
         except ExpressionError:
             # Without a key no lock was taken.
             return

@@ -57,6 +57,7 @@ class TaskInstance:
         stop_version: of the status, from which on it says that the attempt is being stopped.
         version: of the Pod as it was last observed.
         is_granted: whether this run holds the lock of the cache to run it.
+        cache_digest: digest of its cache key, if it was computed since the machine was built.
         counted_state: the state by which the run's counts of states include it.
         timer_at: the earliest time for which a timer is set.
     """
@@ -88,6 +89,7 @@ class TaskInstance:
     stop_version: int = 0
     version: int = 0
     is_granted: bool = False
+    cache_digest: str | None = None
     counted_state: TaskState | None = None
     timer_at: float | None = None
 
