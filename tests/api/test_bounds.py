@@ -72,6 +72,26 @@ def test_an_expression_that_would_take_seconds_fails_its_task_and_delays_nobody(
     assert "it is too expensive" in entry["message"]
 
 
+def test_thousands_of_expressions_that_are_cheap_one_by_one_delay_nobody(scene, bystander):
+    # Each of 10,000 searches takes several milliseconds.
+    search = 'params.big.indexOf(params.big.substring(0,16500)+"b") < 0'
+    spec = {
+        "params": [{"name": "big", "type": "string"}],
+        "tasks": [
+            task("many", forEach={"count": 2000}, args=[f"$({search})"] * 5),
+            task("large", args=[f"$({search})"] * 1024),
+        ],
+    }
+    scene.create("FlowRun", "run", {"flowSpec": spec, "params": {"big": "a" * 33_000}})
+    scene.until(scene.pods, "the first Pod of the fan-out")
+
+    finishes_on_time(bystander)
+
+    assert scene.status()["state"] == "Running"
+    scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
+    assert scene.finish(within_s=UNDONE_S)["state"] == "Cancelled"
+
+
 def test_expressions_that_take_long_are_evaluated_beside_the_operator(scene, bystander):
     # Each search takes a third of a second.
     start_with_big(

@@ -89,3 +89,44 @@ def test_a_run_that_another_has_replaced_takes_no_revision_from_it(registry):
     registry.add_run(after)
     registry.remove_run(before)
     assert registry.find_user(ObjectKey("team", "r")) is after
+
+
+LARGE = {"big": "x" * 100_000}
+
+
+def test_a_large_run_that_is_announced_is_read_when_its_turn_has_come(registry: RunRegistry):
+    def announce(uid: str, params: dict[str, Any]) -> FlowRun | None:
+        registry.announce_run(msgspec.structs.replace(found(uid), spec={"params": params}))
+        return registry.take_announced(KEY)
+
+    assert announce("1", {"day": "2026-01-05"}) is not None
+    assert announce("2", LARGE) is None
+    assert registry.queue.depth == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_large"),
+    [
+        pytest.param({"flow": {"name": "f"}, "params": {"day": "2026-01-05"}}, False, id="a few params"),
+        pytest.param({"flow": {"name": "f"}}, False, id="no params"),
+        pytest.param({"flow": {"name": "f"}, "params": LARGE}, True, id="a long text"),
+        pytest.param({"flow": {"name": "f"}, "params": {"rows": [[1]] * 1_000}}, True, id="many values"),
+        pytest.param({"flowSpec": {"tasks": [{"name": "a", "args": ["x" * 50_000]}]}}, True, id="an inline Flow"),
+        pytest.param({"flowSpec": {"tasks": [{"name": "a", "args": ["x"]}]}}, False, id="a small inline Flow"),
+    ],
+)
+def test_a_run_that_waits_keeps_little_of_a_large_object(spec, is_large):
+    given = spec | {"priority": 3, "scheduledTime": "2026-01-05T12:00:00Z"}
+    run = LiveRun.of_object(msgspec.structs.replace(found("1"), spec=given))
+    whole = run.object
+
+    run.cut_object()
+
+    assert run.is_cut is is_large
+    kept = {"params", "flowSpec"} & set(run.object.spec)
+    assert bool(kept) is (not is_large and bool({"params", "flowSpec"} & set(spec)))
+    assert (run.object.priority, run.identity.scheduled_time) == (3, "2026-01-05T12:00:00Z")
+
+    run.set_object(whole)
+    assert not run.is_cut
+    assert run.object.spec == given

@@ -303,6 +303,7 @@ class RunController:
             return True
         if isinstance(start, Waiting):
             await self._pending.park_run(run, start)
+            run.cut_object()
         elif isinstance(start, Ended):
             await self._end_unstarted_run(run, start)
         return False

@@ -21,6 +21,7 @@ from penstock.engine.validation.parsing import parse_run
 from penstock.engine.workloads.child_run import ParentLink, read_parent
 from penstock.kube.kinds.flow_run import FlowRun, RunMetadata
 from penstock_operator.flow_metrics import FlowSeries
+from penstock_operator.runs.large_object import is_large, without_large_fields
 from penstock_operator.runtime.recorder import Regarding
 
 STALE_AFTER_S: Final = 60.0
@@ -79,6 +80,7 @@ class LiveRun:
         is_spec_stale: the spec has changed since it was read.
         needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
+        is_cut: its object is without its large fields: it waits, and is read again when it starts.
         is_parked: work about it failed unexpectedly: it is resumed from its stored status.
         is_counted: its end is in the metrics.
         flushing: its status is being stored.
@@ -117,6 +119,7 @@ class LiveRun:
     is_spec_stale: bool = False
     needs_recheck: bool = False
     is_terminating: bool = False
+    is_cut: bool = False
     is_parked: bool = False
     is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
@@ -186,6 +189,17 @@ class LiveRun:
     def adopt_status(self, found: FlowRun) -> None:
         """Take what is stored, whoever wrote it, as what the next write is compared with and changes."""
         self.epoch, self.head, self.observed_generation = found.epoch, head_of(found.status), found.observed_generation
+
+    def set_object(self, found: FlowRun) -> None:
+        """Set the run as it was read as a whole."""
+        self.object = found
+        self.is_cut = False
+
+    def cut_object(self) -> None:
+        """Keep little of the object, because the run waits."""
+        if not self.is_cut and is_large(self.object):
+            self.object = without_large_fields(self.object)
+            self.is_cut = True
 
     async def settle(self) -> None:
         """Wait until no other thread uses the machine."""

@@ -15,6 +15,7 @@ from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.flow_metrics import FlowMetrics, FlowSeries
 from penstock_operator.metrics import Metrics
+from penstock_operator.runs.large_object import is_large
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runtime.background import Background
 from penstock_operator.runtime.bounded import BoundedSet
@@ -70,7 +71,7 @@ class RunRegistry:
         self._by_uid: dict[RunUid, LiveRun] = {}
         self._by_revision: dict[ObjectKey, dict[RunUid, LiveRun]] = {}
         self._announced: dict[RunKey, FlowRun] = {}
-        """Runs that are not live yet, as they were read."""
+        """Runs that are not live yet, as they were read; without those that are large."""
         self._shutdowns: dict[RunKey, _LaterShutdown] = {}
         """What was decided about runs that are not live yet."""
         self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
@@ -148,6 +149,9 @@ class RunRegistry:
         elif self.is_finished(RunUid(key.namespace, uid)):
             self.take_shutdown(key, uid)
             return
+        elif is_large(found):
+            # It is read when its turn has come.
+            self._announced.pop(key, None)
         else:
             self._announced[key] = found
         self.queue.add(key)

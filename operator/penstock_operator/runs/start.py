@@ -152,7 +152,7 @@ class RunStarter:
 
     def update_spec(self, run: LiveRun, found: FlowRun, now: float) -> None:
         """Apply what may change in a run's spec."""
-        run.object = found
+        run.set_object(found)
         run.generation = found.metadata.generation
         run.claim = None
         if run.machine is None:
@@ -177,9 +177,9 @@ class RunStarter:
             ApiError: the API server refused a read or a write that should work.
             ApiUnreachableError: it did not answer.
         """
-        queued = self._queue_position(run)
-        if queued is not None:
-            return queued
+        held = self._queue_position(run) or await self._read_whole(run)
+        if held is not None:
+            return held
         try:
             spec = read_spec(run.object)
             if run.object.tasks:
@@ -192,6 +192,17 @@ class RunStarter:
             return Ended(RunState.FAILED, Reason.INVALID_STATUS, str(error))
         except ExpressionError as error:
             return Ended(RunState.FAILED, Reason.EXPRESSION_ERROR, str(error))
+
+    async def _read_whole(self, run: LiveRun) -> NotSynced | None:
+        """Read a run again of which little was kept while it waited; NotSynced: it does not exist any more."""
+        if not run.is_cut:
+            return None
+        found = await self._statuses.read_run(run.key)
+        if found is None or found.uid != run.uid or found.is_deleting:
+            self._registry.recheck_run(run)
+            return NotSynced()
+        run.set_object(found)
+        return None
 
     def _queue_position(self, run: LiveRun) -> Waiting | None:
         """Return where a run waits for a slot; None if it should ask for one."""

@@ -10,8 +10,8 @@ import kopf
 
 from penstock.api import names
 from penstock.kube.backoff import UNANSWERED_CAP_S
+from penstock.kube.page import LARGE_PAGE_ITEMS
 
-PAGE_ITEMS: Final = 500
 IDLE_S: Final = 0.3
 """kopf keeps the last event of an object so long: with its default, a first list of 10,000 objects costs four times the
 memory."""
@@ -53,6 +53,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = f"{names.GROUP}/kopf"
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = kopf.StatusProgressStorage(name="penstock")
-    settings.watching.chunk_size = PAGE_ITEMS
+    settings.watching.chunk_size = LARGE_PAGE_ITEMS
     settings.queueing.idle_timeout = IDLE_S
     settings.networking.error_backoffs = _EndlessBackoff()

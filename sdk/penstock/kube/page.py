@@ -17,8 +17,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAGE_ITEMS: Final = 500
-"""Objects in one page of a list, unless a caller asks for another number."""
+PAGE_ITEMS: Final = 100
+"""Objects in one page of a list, unless a caller asks for another number. Each may have 1.5 MiB, and a page is
+read as a whole, also where little of it is decoded."""
+METADATA_PAGE_ITEMS: Final = 500
+"""Of a list of metadata alone."""
+LARGE_PAGE_ITEMS: Final = 10
+"""Where objects that may be large are decoded as a whole, which takes up to eight times their bytes."""
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):

@@ -25,7 +25,7 @@ from penstock.kube.errors import ApiError, ApiUnreachableError, Status, is_expir
 from penstock.kube.lines import LineSplitter
 from penstock.kube.metadata import HasMetadata, PartialObject
 from penstock.kube.nesting import decode_json
-from penstock.kube.page import PAGE_ITEMS, Page, object_decoder, read_object, read_page
+from penstock.kube.page import METADATA_PAGE_ITEMS, PAGE_ITEMS, Page, object_decoder, read_object, read_page
 from penstock.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ class Reflector(Generic[T]):
         client: the way to the API server.
         resource: what to watch.
         kind: how an object is decoded: a msgspec Struct with `metadata`. Unless `keep_objects`, everything else in it
-            has a default: of an object deleted while no watch was open, only name, namespace and uid are known.
+            has a default: of an object deleted while no watch was open, only name, namespace and uid are known. It may
+            have `page_items`, the number of objects in one page of the list.
         on_event: called with every change; synchronous and quick. What it raises is logged, and the watch continues.
         on_synced: called once, when the first list is complete.
         namespace: empty for all namespaces.
@@ -123,6 +124,7 @@ class Reflector(Generic[T]):
         self._selectors = {name: value for name, value in selectors.items() if value}
         self._accept_list, self._accept_watch = (METADATA_LIST, METADATA) if metadata_only else (JSON, JSON)
         self._keep_objects = keep_objects
+        self._page_items: int | None = METADATA_PAGE_ITEMS if metadata_only else getattr(kind, "page_items", None)
         self._inactivity_s = inactivity_s
         self._backoff = backoff or Backoff()
         self._clock = clock
@@ -206,7 +208,7 @@ class Reflector(Generic[T]):
             namespace=self._namespace,
             label_selector=self._selectors.get("labelSelector", ""),
             field_selector=self._selectors.get("fieldSelector", ""),
-            page_items=PAGE_ITEMS,
+            page_items=self._page_items or PAGE_ITEMS,
             accept=self._accept_list,
         )
         async for page in pages:

@@ -121,8 +121,7 @@ class AttemptCreator:
         self._gates.add_create(run.key.namespace, attempt)
 
     async def _try(self, run: LiveRun, create: CreateAttempt) -> None:
-        machine = run.machine
-        if not self._registry.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
+        if not self._is_wanted(run, create):
             return
         attempt = _AttemptOfRun(run.run_uid, create.key, create.attempt)
         answered = self._sending[attempt] = asyncio.Event()
@@ -139,6 +138,11 @@ class AttemptCreator:
                 del self._sending[attempt]
             answered.set()
 
+    def _is_wanted(self, run: LiveRun, create: CreateAttempt) -> bool:
+        machine = run.machine
+        is_live = self._registry.is_live(run) and machine is not None and not run.is_terminating
+        return is_live and machine is not None and machine.is_wanted(create)
+
     async def _render_and_send(self, run: LiveRun, create: CreateAttempt) -> None:
         if not create.is_slow:
             try:
@@ -149,6 +153,9 @@ class AttemptCreator:
                 return
         # The place in the pool is held until it is sent: so few of these inputs exist at the same time.
         async with self._slow_pool.hold(run.key.namespace):
+            # It may have waited for minutes.
+            if not self._is_wanted(run, create):
+                return
             inputs = await self._slow_pool.call(lambda: create.inputs)
             await self._send(run, replace(create, source=inputs, is_slow=False))
 

@@ -26,7 +26,7 @@ SWEEP_S: Final = 600.0
 """Between two sweeps."""
 PER_S: Final = 20.0
 """Entries removed a second, at most."""
-PAGE_ITEMS: Final = 200
+PAGE_ITEMS: Final = 50
 """An entry has up to some 5 KB."""
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_CACHE}"
 

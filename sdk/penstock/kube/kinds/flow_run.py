@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from penstock.engine.keys import RunKey
 from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.kube.metadata import ObjectMeta
+from penstock.kube.page import LARGE_PAGE_ITEMS
 
 
 class RunMetadata(ObjectMeta, frozen=True, rename="camel", gc=False):
@@ -19,6 +20,8 @@ class RunMetadata(ObjectMeta, frozen=True, rename="camel", gc=False):
 
 class FlowRun(msgspec.Struct, frozen=True, gc=False):
     """A FlowRun. The machine reads its status as plain data; what others read of it has a property here."""
+
+    page_items: ClassVar[int] = LARGE_PAGE_ITEMS
 
     metadata: RunMetadata = RunMetadata()
     spec: dict[str, Any] = {}
