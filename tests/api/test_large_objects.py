@@ -8,7 +8,8 @@ from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
-MEBIBYTE = "x" * 1_000_000
+MEBIBYTE = ["x" * 32_000] * 31
+"""As arguments, which have 32 KiB each at most."""
 COUNT = 60
 """As many as one page held, and more: decoded, they take 480 MiB."""
 MOST_MIB = 400.0
@@ -17,7 +18,7 @@ MOST_MIB = 400.0
 
 def test_an_operator_that_starts_among_flows_of_a_mebibyte_takes_little_memory(scene: Scene, replica):
     for number in range(COUNT):
-        scene.create("Flow", f"large-{number}", {"tasks": [task(args=[MEBIBYTE])]})
+        scene.create("Flow", f"large-{number}", {"tasks": [task(args=MEBIBYTE)]})
 
     with replica() as operator:
 
@@ -30,48 +31,23 @@ def test_an_operator_that_starts_among_flows_of_a_mebibyte_takes_little_memory(s
         assert operator.memory_mib("VmHWM") < MOST_MIB
 
 
-def test_large_runs_that_wait_take_little_memory_and_start_as_they_were_created(scene: Scene, replica):
-    spec = {
-        "flowSpec": {
-            "params": [{"name": "big", "type": "string"}],
-            "tasks": [task()],
-            "outputs": {"size": "$(size(params.big))"},
-        },
-        "params": {"big": MEBIBYTE},
-        "suspend": True,
-    }
-    for number in range(4 * COUNT):
-        scene.create("FlowRun", f"waiting-{number}", spec)
-
-    with replica() as operator:
-        scene.until(
-            lambda: all(run.status.get("state") == "Paused" for run in scene.now["flowruns"].values()),
-            "all runs to wait",
-            within_s=120.0,
-        )
-        assert operator.memory_mib("VmHWM") < MOST_MIB
-
-        scene.patch("FlowRun", "waiting-7", {"spec": {"suspend": False}})
-        assert scene.finish("waiting-7")["outputs"] == {"size": len(MEBIBYTE)}
+LARGE_RUN = {"params": {"big": "x" * 100_000}}
+FLOW = {
+    "params": [{"name": "big", "type": "string"}],
+    "tasks": [task()],
+    "outputs": {"size": "$(size(params.big))"},
+}
 
 
-def test_a_large_run_starts_when_its_flow_appears(scene: Scene, replica):
-    spec = {
-        "flow": {"name": "later"},
-        "params": {"big": MEBIBYTE},
-    }
-    scene.create("FlowRun", "run", spec)
+def test_large_runs_that_wait_start_as_they_were_created(scene: Scene, replica):
+    scene.create("FlowRun", "suspended", LARGE_RUN | {"flowSpec": FLOW, "suspend": True})
+    scene.create("FlowRun", "early", LARGE_RUN | {"flow": {"name": "later"}})
     with replica():
-        scene.until(lambda: scene.status().get("reason") == "FlowNotFound", "the run to wait for its Flow")
+        scene.until(lambda: scene.status("early").get("reason") == "FlowNotFound", "the run to wait for its Flow")
+        scene.reach("Paused", "suspended")
 
-        scene.create(
-            "Flow",
-            "later",
-            {
-                "params": [{"name": "big", "type": "string"}],
-                "tasks": [task()],
-                "outputs": {"size": "$(size(params.big))"},
-            },
-        )
+        scene.create("Flow", "later", FLOW)
+        scene.patch("FlowRun", "suspended", {"spec": {"suspend": False}})
 
-        assert scene.finish()["outputs"] == {"size": len(MEBIBYTE)}
+        assert scene.finish("early")["outputs"] == {"size": 100_000}
+        assert scene.finish("suspended")["outputs"] == {"size": 100_000}
