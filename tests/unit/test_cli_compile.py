@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -176,6 +177,9 @@ def test_what_python_does_not_print_itself_is_apart_from_the_manifest_too(folder
     [
         pytest.param("etl()", True, id="a call"),
         pytest.param("for each in [1]:\n    print(etl('x'))", True, id="a call in a loop"),
+        pytest.param("def run():\n    etl()\nrun()", True, id="a call in a function that is called"),
+        pytest.param("result = etl.with_options(name='etl')()", True, id="a call of a flow without a name"),
+        pytest.param("@flow(name='etl')\ndef other():\n    etl()\nother()", True, id="a call of another flow"),
         pytest.param('if __name__ == "__main__":\n    etl()', False, id="a guarded call"),
         pytest.param("def run():\n    etl()", False, id="a call in a function"),
     ],
@@ -190,3 +194,25 @@ def test_a_flow_that_is_called_when_its_module_is_imported_is_warned_of(folder, 
     assert code == 0
     assert len(warnings) == is_warned
     assert not is_warned or re.search(rf"{name}\.py:\d+: flow 'etl'", warnings[0])
+
+
+def test_a_flow_that_serves_or_deploys_when_its_module_is_imported_is_compiled_with_a_warning(folder):
+    calls = ["etl.serve('x')", "serve(etl.to_deployment('x'))", "etl.deploy('x', image='x')"]
+    (folder / "serving.py").write_text("\n".join(["from penstock import serve", textwrap.dedent(FLOW), *calls]))
+    command = "import sys; from penstock.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", command, "compile", "serving.py:etl", "--image", "x"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    warnings = re.findall(
+        r"warning: serving\.py:(\d+): (\w+\(\)) does nothing when its module is imported", done.stderr
+    )
+    last = len((folder / "serving.py").read_text().splitlines())
+    assert warnings == [(str(last - 2), "serve()"), (str(last - 1), "serve()"), (str(last), "deploy()")]

@@ -215,7 +215,7 @@ def test_functions_and_local_classes_are_passed_to_the_next_task(tmp_path):
         ("return __import__('threading').Lock()", "a lock, cannot be passed to another Pod"),
         ("return open('my_flow.py')", "cannot be passed to another Pod"),
         ("return 'x' * 5000", "the limit of outputs is 4095: set a storage on the flow"),
-        ("raise SystemExit(3)", "SystemExit"),
+        ("print('partial', end=''); raise SystemExit(3)", "exit code 78: error: SystemExit: 3"),
     ],
 )
 def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, message):
@@ -238,6 +238,50 @@ def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, message)
     assert run.tasks["bad"]["exitCode"] == 78
     assert run.tasks["bad"]["attempt"] == 1
     assert message in run.tasks["bad"]["message"]
+
+
+def test_a_flow_in_one_pod_that_exits_says_so(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @flow(run_as="pod")
+        def etl():
+            print("partial", end="")
+            raise SystemExit(3)
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Failed"
+    assert run.tasks["etl"]["message"].splitlines()[0] == "exit code 78: error: SystemExit: 3"
+
+
+@pytest.mark.parametrize("call", ["etl.serve(name='x')", "serve(etl.to_deployment('x'))", "etl.deploy('x', image='x')"])
+def test_a_pod_neither_serves_nor_deploys_when_it_imports_a_module(tmp_path, call):
+    file = write(
+        tmp_path,
+        f"""
+        import os
+
+        from penstock import serve
+
+        @task
+        def load():
+            return 1
+
+        @flow
+        def etl():
+            return load()
+
+        if "PENSTOCK_CALL" in os.environ:
+            {call}
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert (run.state, run.outputs["result"]) == ("Completed", 1)
 
 
 def test_a_module_that_exits_when_it_is_imported_fails_the_task(tmp_path):

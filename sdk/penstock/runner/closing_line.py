@@ -20,8 +20,10 @@ MAX_TEXT_LINES: Final = 40
 
 def closing_line(error: BaseException) -> str:
     """Return the type of an exception and the beginning of its text as one line."""
-    # A long text may have lines that look like other errors: the last one that does is taken for the cause.
-    line = f"error: {describe(error)}" if is_long(error) else describe(error)
+    # A long text may have lines that look like other errors: the last one that does is taken for the cause. The name of
+    # what ends a process, SystemExit, does not look like one.
+    is_marked = is_long(error) or not isinstance(error, Exception)
+    line = f"error: {describe(error)}" if is_marked else describe(error)
     return line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS - 3]}..."
 
 

@@ -50,7 +50,8 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
             state = asyncio.run(state)
     except TerminatedError as ended:
         return int(ended.code or EXIT_FAILED), None
-    except SystemExit:
+    except SystemExit as ended:
+        print(closing_line(ended), file=sys.stderr, flush=True)
         return EXIT_NOT_AGAIN, None
     if not state.is_completed():
         # The last line of the log is the message of the failure.

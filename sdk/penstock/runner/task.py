@@ -82,8 +82,10 @@ def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     if state.is_completed():
         return EXIT_OK, _outputs(state.data, call, str(values[call["run"][1]]), index)
     code = _exit_code(state, task, run)
-    if isinstance(state.data, Exception) and is_long(state.data):
-        sys.stderr.write(f"{closing_line(state.data)}\n")
+    error = state.data
+    is_ended = isinstance(error, SystemExit) and not isinstance(error, TerminatedError)
+    if is_ended or (isinstance(error, Exception) and is_long(error)):
+        sys.stderr.write(f"{closing_line(error)}\n")
     return code, None
 
 

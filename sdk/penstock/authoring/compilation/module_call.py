@@ -1,40 +1,56 @@
-"""Calls of a flow at the top level of its module, which every Pod that imports the module would repeat."""
+"""Calls of flows and tasks while their module is imported, which every Pod that imports the module would repeat."""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import linecache
-import sys
+import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.function import FlowFunction
-
-
-def line_of_call(flow: FlowFunction) -> CodeLocation | None:
-    """Return where the module of a flow calls it when it is imported; None if it does not."""
-    fn = inspect.unwrap(flow.fn)
-    file = getattr(getattr(fn, "__code__", None), "co_filename", "")
-    module = sys.modules.get(fn.__module__)
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return None
-    names = {name for name, value in vars(module).items() if value is flow} if module is not None else set()
-    for statement in tree.body:
-        for node in _executed(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-                return CodeLocation(file, node.lineno)
-    return None
+from penstock.authoring.backend import DEFAULT, Backend, Call, replaced_backend
+from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.pods.imported import ModuleLine, current_module_line
 
 
-def _executed(statement: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes that are executed by an import."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return
-    if isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
-        return
-    yield statement
-    for child in ast.iter_child_nodes(statement):
-        yield from _executed(child)
+@contextmanager
+def module_calls() -> Iterator[dict[ModuleLine, str]]:
+    """Collect what is called from the top level of modules, by line: "flow 'etl'"."""
+    watch = _Watch()
+    with replaced_backend(cast("Backend", watch)):
+        yield watch.calls
+
+
+class _Watch:
+    """The backend of this process, which keeps the lines of calls."""
+
+    def __init__(self) -> None:
+        self.calls: dict[ModuleLine, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the backend has: most modules call nothing, so it is not loaded before."""
+        return getattr(importlib.import_module(DEFAULT).BACKEND, name)
+
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
+        """Run a flow."""
+        self._add(f"flow {flow.name!r}")
+        return self.__getattr__("call_flow")(flow, call)
+
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
+        """Run a task."""
+        self._add(f"task {task.name!r}")
+        return self.__getattr__("call_task")(task, call)
+
+    def submit(self, task: TaskFunction, call: Call) -> Any:
+        """Submit a task."""
+        self._add(f"task {task.name!r}")
+        return self.__getattr__("submit")(task, call)
+
+    def map(self, task: TaskFunction, call: Call) -> Any:
+        """Submit a task for each item."""
+        self._add(f"task {task.name!r}")
+        return self.__getattr__("map")(task, call)
+
+    def _add(self, what: str) -> None:
+        # What a flow calls has the line of the flow, which is the first there.
+        if (line := current_module_line()) is not None:
+            self.calls.setdefault(line, what)

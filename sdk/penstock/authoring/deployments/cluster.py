@@ -15,6 +15,7 @@ from penstock.authoring.awaiting import blocking
 from penstock.authoring.backend import check_effect
 from penstock.authoring.deployments.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
 from penstock.authoring.options.option_reader import nearest
+from penstock.authoring.pods.imported import is_skipped
 from penstock.authoring.runs.states import State, StateType
 from penstock.errors import OptionError
 
@@ -87,6 +88,8 @@ class ClusterRun:
 def deploy(*deployments: Deployment, **keywords: Unpack[DeployKeywords]) -> list[str]:
     """Deploy flows to a cluster.
 
+    While a command or a Pod imports the module of a flow it does nothing: each Pod would deploy.
+
     Args:
         *deployments: returned by `flow.to_deployment(...)`.
         **keywords: which cluster, and how Pods get the code: docs/deploy.md.
@@ -100,6 +103,8 @@ def deploy(*deployments: Deployment, **keywords: Unpack[DeployKeywords]) -> list
         CommandError: the cluster cannot be reached, or refused a request.
     """
     _check(keywords, DeployKeywords.__annotations__, NOT_OFFERED)
+    if is_skipped("deploy()"):
+        return [each.name for each in deployments]
     names: list[str] = importlib.import_module(DEPLOYER).deploy(deployments, **keywords)
     return names
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypedDict
 from penstock.authoring.deployments.schedules import Cron, Interval, RRule, Timing
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.options.option_reader import nearest
+from penstock.authoring.pods.imported import is_skipped
 from penstock.errors import OptionError
 
 SERVER: Final = "penstock.local.serving.serve"
@@ -166,6 +167,8 @@ def serve(
 ) -> None:
     """Run flows on their schedules, each run in its own process, until Ctrl-C or SIGTERM.
 
+    While a command or a Pod imports the module of a flow it does nothing: the import would not end.
+
     Args:
         *deployments: returned by `flow.to_deployment(...)`.
         limit: maximum number of concurrent runs of all deployments; None for no limit.
@@ -175,6 +178,8 @@ def serve(
     Raises:
         OptionError: a deployment cannot be served.
     """
+    if is_skipped("serve()"):
+        return
     importlib.import_module(SERVER).serve(
         deployments, limit=limit, is_forgetful=pause_on_shutdown, is_announced=print_starting_message
     )

@@ -12,6 +12,7 @@ import sys
 from types import ModuleType
 from typing import Any, Final
 
+from penstock.authoring.pods.imported import importing
 from penstock.errors import CommandError
 
 CODE_VARIABLE: Final = "PENSTOCK_CODE"
@@ -101,7 +102,8 @@ _MISSING: Final = object()
 
 def _imported(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with importing():
+            return importlib.import_module(name)
     except SystemExit as ended:
         # Otherwise a Pod would end as if its task had.
         raise CommandError(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from penstock.authoring.compilation import CompileWarning, compile_flows
-from penstock.authoring.compilation.module_call import line_of_call
+from penstock.authoring.compilation.module_call import module_calls
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.pods import entrypoint
@@ -49,15 +49,17 @@ def load_flow_quietly(source: str) -> Flow[..., Any]:
     Raises:
         CommandError: there is no flow, or its module cannot be imported.
     """
-    with _output_to_stderr():
-        flow = load_flow(source)
-    if (line := line_of_call(flow)) is not None:
-        echo(
-            f"penstock: warning: {line}: flow {flow.name!r} is called when its module is imported, so each Pod would"
-            ' run all of it: put the call under `if __name__ == "__main__":`',
-            is_error=True,
-        )
-    return flow
+    with module_calls() as calls:
+        try:
+            with _output_to_stderr():
+                return load_flow(source)
+        finally:
+            for line, what in calls.items():
+                echo(
+                    f"penstock: warning: {line}: {what} is called when its module is imported, so each Pod would run"
+                    ' all of it: put the call under `if __name__ == "__main__":`',
+                    is_error=True,
+                )
 
 
 def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
