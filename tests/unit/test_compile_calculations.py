@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import json
 import os
 import re
 import warnings
@@ -329,6 +330,26 @@ def decides(day: str | None = None):
         load(day)
 
 
+def decides_by_equality(day: str | None = None):
+    if day != None:  # noqa: E711 - what is tested
+        load(day)
+
+
+def replaces_by_equality(day: str | None = None):
+    if day == None:  # noqa: E711 - what is tested
+        day = "a"
+    load(day)
+
+
+def never_none(day: str):
+    load("never" if day == None else day)  # noqa: E711 - what is tested
+
+
+def test_a_param_that_is_required_does_not_equal_none():
+    made = compile_flow(flow(never_none), entrypoint="tests:flow")
+    assert '"never"' not in json.dumps(made["spec"])
+
+
 def decides_by_result():
     rows = load("a")
     if rows is None:
@@ -379,6 +400,12 @@ def maps_a_sum(days: list[str]):
         ),
         (if_a_task, 2, "a task is called only if the param 'day' is not given"),
         (decides, 1, "the identity or type of 'day' is known only when the flow runs: to replace None by a constant"),
+        (
+            decides_by_equality,
+            1,
+            "whether 'day' equals None is known only when the flow runs: to replace None by a constant, write",
+        ),
+        (replaces_by_equality, 1, "whether 'day' equals None is known only when the flow runs: to replace None"),
         (decides_by_result, 2, "the identity or type of 'rows' is known only when the flow runs"),
         (
             returns_a_sum,

@@ -7,9 +7,10 @@ import contextlib
 import datetime as dt
 import enum
 import json
+import math
 import re
 import threading
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import pytest
@@ -402,12 +403,53 @@ def many(*x: str):
     take(x)
 
 
+def many_named(**x: str):
+    take(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "message"),
+    [
+        (float, math.nan, "is or contains nan, which JSON does not have: use None, and make the number in a task"),
+        (float, -math.inf, "is or contains -inf, which JSON does not have: use None"),
+        (list[float], [math.nan], "is or contains nan"),
+        (dict[str, Any], {"a": [math.inf]}, "is or contains inf"),
+        (list[int], (1, 2), "is or contains a tuple, which JSON does not have: use a list"),
+        (int, 10**30, f"is or contains {10**30}, which does not fit into 64 bits: use a text"),
+        (list[int], [10**30], f"is or contains {10**30}, which does not fit into 64 bits: use a text"),
+        (str, "\ud800", "has half of a surrogate pair, which a manifest cannot contain: make the text in a task"),
+        (dict, {1: 2}, "has the key 1, but keys in JSON are texts: use texts as keys"),
+        (str, 5, "is 5, but its annotation is of the type string: change the default, or the annotation"),
+        (int, True, "is True, but its annotation is of the type integer"),
+        (Annotated[int, Field(ge=3)], "x", "is 'x', but its annotation is of the type integer"),
+    ],
+)
+def test_a_default_that_a_manifest_cannot_have_is_refused_with_line_and_way_out(kind, default, message):
+    def etl(x=default):
+        take(x)
+
+    etl.__annotations__["x"] = kind
+    line = etl.__code__.co_firstlineno
+    with pytest.raises(CompileError, match=rf"test_compile_flows\.py:{line}: .*{re.escape(message)}"):
+        compile_flow(flow(etl), entrypoint="tests:flow")
+
+
+@pytest.mark.parametrize("default", [2.0, True, [1.5, None, {"a": "b"}], {}, "ü"])
+def test_a_default_of_plain_values_is_kept(default):
+    def etl(x=default):
+        take(x)
+
+    etl.__annotations__["x"] = type(default)
+    assert compiled(flow(etl))["spec"]["params"][0]["default"] == default
+
+
 @pytest.mark.parametrize(
     ("fn", "message"),
     [
         (no_annotation, "'x' of flow 'no-annotation' has no annotation: add its type: x: str"),
         (two_types, "has several types, but a param has one: annotate it with one type"),
-        (many, "*x of flow 'many' cannot be a param: name each parameter, or use one list"),
+        (many, ": *x of flow 'many' cannot be a param: name each parameter, or use one list"),
+        (many_named, ": **x of flow 'many-named' cannot be a param: name each parameter, or use one dictionary"),
     ],
 )
 def test_parameters_that_can_be_no_params_are_refused(fn, message):

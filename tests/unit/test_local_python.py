@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,27 @@ def test_a_flow_gets_its_params_and_its_result_can_be_printed(typed):
 
 def test_a_coroutine_is_a_flow_too(typed):
     assert typed("flows_of_test.py:later", "-p", "n=4", "-o", "json")[:2] == (0, "4\n")
+
+
+def test_what_the_code_prints_is_apart_from_a_result_that_a_program_reads(typed):
+    loud = """\
+    import os
+    from penstock import flow
+
+    print("module")
+    os.system("echo process")
+
+    @flow
+    def etl():
+        print("function")
+        return 1
+    """
+    Path("flows_of_test.py").write_text(textwrap.dedent(loud))
+
+    code, printed, log = typed("flows_of_test.py:etl", "-o", "json")
+
+    assert (code, printed) == (0, "1\n"), log
+    assert all(word in log for word in ("module", "process", "function"))
 
 
 @pytest.mark.parametrize(

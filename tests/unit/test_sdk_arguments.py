@@ -170,3 +170,18 @@ def test_a_task_does_not_start_if_a_future_in_a_model_failed():
         return same(Holder(x=fails.submit()), return_state=True).name
 
     assert outer() == "Skipped"
+
+
+def test_a_field_with_the_default_none_may_be_none():
+    @flow
+    def etl(
+        a: int = pydantic.Field(None),  # type: ignore[assignment]  # what is tested
+        b: int = pydantic.Field(default_factory=lambda: None),  # type: ignore[assignment]
+        c: int = pydantic.Field(None),  # type: ignore[assignment]
+    ):
+        return a, b, c
+
+    assert etl(c=None) == (None, None, None)
+    assert etl(a="1", b=2) == (1, 2, None)
+    with pytest.raises(ParameterError, match="a: Input should be a valid integer"):
+        etl(a="x")

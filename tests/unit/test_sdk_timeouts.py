@@ -263,3 +263,21 @@ def test_a_coroutine_whose_result_comes_too_late_is_timed_out(late):
     state = asyncio.run(flow(body, name="late", timeout_seconds=LIMIT_S)(return_state=True))
     assert asyncio.run(flow(name="scene")(scene)()) == ("TimedOut", "TimedOut")
     assert state.name == "TimedOut"
+
+
+def test_a_function_whose_result_comes_too_late_is_timed_out():
+    def stubborn():
+        try:
+            spin()
+        except BaseException:  # noqa: BLE001 - that is the point
+            return "late"
+
+    @flow
+    def scene():
+        called = task(stubborn, timeout_seconds=LIMIT_S)(return_state=True)
+        submitted = task(stubborn, timeout_seconds=LIMIT_S).submit()
+        submitted.wait()
+        return called.name, submitted.state.name
+
+    assert flow(stubborn, timeout_seconds=LIMIT_S)(return_state=True).name == "TimedOut"
+    assert scene() == ("TimedOut", "TimedOut")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.changes import refuse_changed
+from penstock.authoring.compilation.exact import is_text
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
@@ -79,7 +80,7 @@ class Encoder:
 
     def _plain(self, value: Any, *, is_failure_allowed: bool) -> Template:
         kind = type(value)
-        if kind is str and not _is_text(value):
+        if kind is str and not is_text(value):
             raise self._node.location.compile_error(
                 f"a text among the arguments of {self._node.name!r} has half of a surrogate pair, which a manifest"
                 " cannot contain",
@@ -96,7 +97,7 @@ class Encoder:
             }
         if kind is dict:
             values = [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value.values()]
-            if all(type(key) is str and _is_text(key) for key in value) and MARK not in value:
+            if all(type(key) is str and is_text(key) for key in value) and MARK not in value:
                 return dict(zip(value, values, strict=True))
             return {MARK: "pairs", "items": [[self._plain(key, is_failure_allowed=False) for key in value], values]}
         return self._pickled(value)
@@ -170,15 +171,6 @@ class Encoder:
             node.is_failure_seen = True
             template["state"] = self._slots.add_expression(f"tasks.{node.name}.state")
         return template
-
-
-def _is_text(value: str) -> bool:
-    """Whether a text can be written as UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def expression_of(symbol: Symbol) -> str:

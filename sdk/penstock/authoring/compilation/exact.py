@@ -18,3 +18,12 @@ def is_exact(value: Any) -> bool:
     if type(value) is int:
         return abs(value) <= LARGEST
     return value is None or type(value) in {bool, str}
+
+
+def is_text(value: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -178,9 +178,23 @@ class Rewritten:
             text: the expression for it.
         """
         if _may_be_none(value):
-            constant = f"to replace None by a constant, write `if {text} is None: {text} = ...` and nothing else; "
-            _refuse_identity(text, f"{constant if text.isidentifier() else ''}to decide by it, {ADVICE}")
+            _refuse_identity(text, _advice_for_none(text))
         return value
+
+    def equal_to_none(self, value: Any, text: str) -> Any:
+        """Return a value that is compared with None by `==` or `!=`.
+
+        Args:
+            value: the value.
+            text: the expression for it.
+        """
+        if not isinstance(value, Symbol):
+            return value
+        if _may_be_none(value):
+            raise current_location().compile_error(
+                f"whether {text!r} equals None is known only when the flow runs", _advice_for_none(text)
+            )
+        return False  # it is not None, and neither is this
 
     def asked(self, value: Any, text: str) -> Any:
         """Return a value whose identity or type is asked for."""
@@ -292,6 +306,11 @@ def _refuse_run(run: Any) -> NoReturn:
 
 def _refuse_identity(text: str, advice: str) -> NoReturn:
     raise current_location().compile_error(f"the identity or type of {text!r} is known only when the flow runs", advice)
+
+
+def _advice_for_none(text: str) -> str:
+    constant = f"to replace None by a constant, write `if {text} is None: {text} = ...` and nothing else; "
+    return f"{constant if text.isidentifier() else ''}to decide by it, {ADVICE}"
 
 
 def _may_be_none(value: Any) -> bool:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import pickle
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, NamedTuple
 
 from penstock.authoring.arguments.field_default import default_of, is_field
 from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.exact import LARGEST, is_text
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.function import FlowFunction
 
 PLAIN: Final[Mapping[Any, str]] = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
 """Annotations whose values need no conversion."""
-_SCHEMA_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object"})
+_TYPES: Final[Mapping[str, Any]] = {
+    **{word: kind for kind, word in PLAIN.items()},
+    "number": int | float,
+}
+"""Types of values, by type of a param."""
 
 
 class FlowParam(NamedTuple):
@@ -77,8 +83,10 @@ def read_params(flow: FlowFunction, location: CodeLocation) -> dict[str, FlowPar
 def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, location: CodeLocation) -> FlowParam:
     name = parameter.name
     if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        stars = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else "**"
         raise location.compile_error(
-            f"*{name} of flow {flow.name!r} cannot be a param", "name each parameter, or use one list"
+            f"{stars}{name} of flow {flow.name!r} cannot be a param",
+            f"name each parameter, or use one {'list' if stars == '*' else 'dictionary'}",
         )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
         raise location.compile_error(
@@ -100,7 +108,10 @@ def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, location:
     schema, is_converted, element = _schema(flow, name, hint, location)
     manifest: dict[str, Any] = {"name": name, **schema}
     if has_default:
-        manifest["default"] = _default(flow, name, hint, default, location) if is_converted else default
+        made = _default(flow, name, hint, default, location) if is_converted else default
+        for what, advice in (*_faults(made), *_faults_of_type(schema["type"], made)):
+            raise location.compile_error(f"the default of parameter {name!r} of flow {flow.name!r} {what}", advice)
+        manifest["default"] = made
     elif is_optional:
         # Kubernetes drops null values.
         manifest["required"] = False
@@ -150,7 +161,7 @@ def _from_schema(flow: FlowFunction, name: str, hint: Any, location: CodeLocatio
         ) from error
     schema = _followed(schema, schema)
     kind = schema.get("type")
-    if kind not in _SCHEMA_TYPES:
+    if kind not in _TYPES:
         raise location.compile_error(
             f"parameter {name!r} of flow {flow.name!r} has several types, but a param has one",
             "annotate it with one type",
@@ -175,7 +186,7 @@ def _default(flow: FlowFunction, name: str, hint: Any, default: Any, location: C
     try:
         with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
             pickled_without_secrets(default)
-        return pydantic.TypeAdapter(hint).dump_python(default, mode="json")
+        return pydantic.TypeAdapter(hint).dump_python(default, mode="json", warnings=False)
     except SecretFoundError:
         raise location.compile_error(
             f"the default of parameter {name!r} of flow {flow.name!r} contains a secret",
@@ -186,3 +197,40 @@ def _default(flow: FlowFunction, name: str, hint: Any, default: Any, location: C
             f"the default of parameter {name!r} of flow {flow.name!r} cannot be converted to JSON ({error})",
             "use a value of the annotated type",
         ) from error
+
+
+def _faults(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield why a default cannot be in a manifest, and what to do."""
+    match value:
+        case float() if not math.isfinite(value):
+            yield f"is or contains {value}, which JSON does not have", "use None, and make the number in a task"
+        case int() if abs(value) > LARGEST:
+            yield (
+                f"is or contains {value}, which does not fit into 64 bits",
+                "use a text, and make the number in a task",
+            )
+        case str() if not is_text(value):
+            yield "has half of a surrogate pair, which a manifest cannot contain", "make the text in a task"
+        case list():
+            for each in value:
+                yield from _faults(each)
+        case dict():
+            for key, each in value.items():
+                if not isinstance(key, str):
+                    yield (
+                        f"has the key {key!r}, but keys in JSON are texts",
+                        "use texts as keys, and convert them in a task",
+                    )
+                yield from _faults([key, each])
+        case None | bool() | int() | float() | str():
+            pass
+        case _:
+            kind = type(value).__name__
+            yield f"is or contains a {kind}, which JSON does not have", "use a list, a dictionary or plain values"
+
+
+def _faults_of_type(kind: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield that a default does not have the type of its param. A bool is an int for Python alone."""
+    is_whole = kind == "integer" and isinstance(value, float) and value.is_integer()
+    if not is_whole and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
+        yield f"is {value!r}, but its annotation is of the type {kind}", "change the default, or the annotation"

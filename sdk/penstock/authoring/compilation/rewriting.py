@@ -34,6 +34,15 @@ _CONSTANT: Final[tuple[type[ast.AST], ...]] = (
 )
 
 
+_METHODS: Final[dict[tuple[type[ast.cmpop], bool], str]] = {
+    (ast.Is, True): "compared_with_none",
+    (ast.IsNot, True): "compared_with_none",
+    (ast.Is, False): "asked",
+    (ast.IsNot, False): "asked",
+    (ast.Eq, True): "equal_to_none",
+    (ast.NotEq, True): "equal_to_none",
+}
+"""Methods of the hook by operator, and by whether the other operand is None."""
 _OF_THE_FUNCTION: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 """Expressions that mean something else, or nothing, in a function inside of it."""
 
@@ -206,17 +215,15 @@ class _Rewriter(ast.NodeTransformer):
         return made
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """Rewrite `x is None` and `x is y`."""
+        """Rewrite `x is None`, `x is y` and `x == None`."""
         before = [node.left, *node.comparators]
         self.generic_visit(node)
         after = [node.left, *node.comparators]
         is_none = [isinstance(each, ast.Constant) and each.value is None for each in before]
         for position, operator in enumerate(node.ops):
-            if not isinstance(operator, ast.Is | ast.IsNot):
-                continue
             for each, other in ((position, position + 1), (position + 1, position)):
-                if not isinstance(before[each], ast.Constant):
-                    method = "compared_with_none" if is_none[other] else "asked"
+                method = _METHODS.get((type(operator), is_none[other]))
+                if method is not None and not isinstance(before[each], ast.Constant):
                     after[each] = self._hooked(method, after[each], ast.Constant(ast.unparse(before[each])))
         node.left, *node.comparators = after
         match node:

@@ -51,7 +51,7 @@ def load_flow_quietly(source: str) -> Flow[..., Any]:
     """
     with module_calls() as calls:
         try:
-            with _output_to_stderr():
+            with output_to_stderr():
                 return load_flow(source)
         finally:
             for line, what in calls.items():
@@ -90,7 +90,7 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
     Raises:
         PenstockError: the flow cannot be compiled.
     """
-    with _output_to_stderr(is_print_kept=True), warnings.catch_warnings(record=True) as caught:
+    with output_to_stderr(is_print_kept=True), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CompileWarning)
         try:
             manifests = compile_flows(flow, **options)
@@ -107,7 +107,7 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
 
 
 @contextlib.contextmanager
-def _output_to_stderr(*, is_print_kept: bool = False) -> Iterator[None]:
+def output_to_stderr(*, is_print_kept: bool = False) -> Iterator[None]:
     """Let what the user's code and its processes write to standard output go to standard error.
 
     Args:

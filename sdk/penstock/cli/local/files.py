@@ -54,7 +54,7 @@ def read_files(words: Sequence[str]) -> Files:
         words: names of files; one of them may be `FILE:NAME`, which selects a Flow or FlowRun.
 
     Raises:
-        FaultyFilesError: a manifest is invalid.
+        InvalidFilesError: a manifest is invalid.
         CommandError: a file cannot be read, or the object to run is ambiguous.
     """
     files, names = [], []

@@ -6,10 +6,11 @@ import argparse
 import inspect
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 from penstock.authoring.flow import Flow
-from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.compile import load_flow, output_to_stderr
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_OK
 from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.params import read_params_file
@@ -38,6 +39,16 @@ def run_python(arguments: argparse.Namespace) -> int:
             raise CommandError(f"--{name} is valid only for manifests, not for Python flows")
     if len(arguments.flow) > 1:
         raise CommandError(f"{' '.join(arguments.flow)}: only one Python file can be run")
+    # A program that reads the output gets nothing else there.
+    with nullcontext() if arguments.output is None else output_to_stderr():
+        code, result = _run(arguments)
+    if code == EXIT_OK and (arguments.output is not None or result is not None):
+        echo(_format_result(result, arguments.output), end="")
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> tuple[int, Any]:
+    """Import and call the flow. Return the exit code, and the result."""
     flow = load_flow(arguments.flow[0])
     declared = dict.fromkeys(flow.signature.parameters, "")
     params = {**read_params_file(arguments.params_file, declared), **_read_parameters(arguments.params, flow)}
@@ -56,10 +67,8 @@ def run_python(arguments: argparse.Namespace) -> int:
             echo(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", is_error=True)
         else:
             echo(f"penstock: {error}", is_error=True)
-        return EXIT_FAILED
-    if arguments.output is not None or result is not None:
-        echo(_format_result(result, arguments.output), end="")
-    return EXIT_OK
+        return EXIT_FAILED, None
+    return EXIT_OK, result
 
 
 def _is_missing(parameter: inspect.Parameter) -> bool:

@@ -88,13 +88,17 @@ def check_in_time(limit: asyncio.Timeout, limit_s: float | None) -> None:
 def _call_with_alarm(limit_s: float, function: Callable[[], Any]) -> Any:
     alarm = _Alarm(limit_s)
     try:
-        return function()
+        value = function()
     except DeadlineError as caught:
         if caught is alarm.error:
             raise OverdueError(limit_s) from caught
         raise
     finally:
         alarm.restore_outer()
+    if not alarm.error.is_due:
+        # It caught the error. A coroutine that catches its cancellation is late as well.
+        raise OverdueError(limit_s)
+    return value
 
 
 class _Alarm:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from penstock.authoring.arguments.field_default import is_field
+from penstock.authoring.arguments.field_default import default_of, is_field
 from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
 
@@ -83,8 +83,13 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
         default = flow.signature.parameters[name].default
         if is_field(default):
             annotation = Annotated[annotation, default]
-            if value is default and not default.is_required():
-                value = default.get_default(call_default_factory=True)  # noqa: PLW2901 - it is one from here on
+            if value is default or value is None:
+                made = default_of(flow.signature.parameters[name])
+                if made is None:
+                    converted[name] = None  # as for `day: date = None`
+                    continue
+                if value is default and made is not inspect.Parameter.empty:
+                    value = made  # noqa: PLW2901 - it is one from here on
         if kind is inspect.Parameter.VAR_POSITIONAL:
             annotation = tuple[annotation, ...]  # type: ignore[valid-type]  # made at run time
         elif kind is inspect.Parameter.VAR_KEYWORD:
