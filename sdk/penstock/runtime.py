@@ -8,14 +8,28 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
-from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse, refuse_others
 from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
 
 
-class _FlowRun:
+class _Module:
+    """What is a module in Prefect."""
+
+    _name: str
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what to use instead of a name that only Prefect has."""
+        if not name.startswith("_"):
+            refuse(f"runtime.{self._name}", name)
+        raise AttributeError(f"module 'penstock.runtime.{self._name}' has no attribute {name!r}")
+
+
+class _FlowRun(_Module):
     """The current flow run."""
+
+    _name = "flow_run"
 
     @property
     def id(self) -> str | None:
@@ -85,8 +99,10 @@ class _FlowRun:
         return FLOW_RUN.get()
 
 
-class _TaskRun:
+class _TaskRun(_Module):
     """The current task run."""
+
+    _name = "task_run"
 
     @property
     def id(self) -> str | None:
@@ -130,8 +146,10 @@ class _TaskRun:
         return TASK_RUN.get()
 
 
-class _Deployment:
+class _Deployment(_Module):
     """The deployment of the current flow run: what only a server knows, so None or empty."""
+
+    _name = "deployment"
 
     id = None
     name = None

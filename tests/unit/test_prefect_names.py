@@ -12,6 +12,7 @@ import yaml
 import penstock
 from penstock import flow, task
 from penstock.authoring.prefect.prefect_names import METHODS_OF_FLOWS, METHODS_OF_TASKS, MODULES, NAMES
+from penstock.cli.main import main
 from penstock.errors import NotOfferedError
 
 KNOWN = yaml.safe_load(Path(__file__).with_name("prefect_names.yaml").read_text())
@@ -30,6 +31,7 @@ OFFERED = {
     "filesystems": "LocalFileSystem",
     "futures": "PrefectFuture PrefectFutureList as_completed wait",
     "input": "RunInput",
+    "input.run_input": "RunInput",
     "logging": "disable_run_logger get_logger get_run_logger",
     "runtime.flow_run": "id name parameters",
     "runtime.deployment": "id name parameters",
@@ -121,3 +123,31 @@ def test_a_method_of_tasks_that_only_prefect_has_is_refused(name):
 def test_loading_a_flow_from_a_repository_is_refused_on_the_decorator_too():
     with pytest.raises(NotOfferedError, match="import the module that has the flow"):
         flow.from_source(source="https://example.com/r.git", entrypoint="f.py:f")  # type: ignore[attr-defined]
+
+
+ADVICE = sorted(
+    {
+        *MODULES.values(),
+        *METHODS_OF_FLOWS.values(),
+        *METHODS_OF_TASKS.values(),
+        *(advice for names in NAMES.values() for advice in names.values()),
+    }
+)
+
+
+@pytest.mark.parametrize("page", sorted(set(re.findall(r"docs/[\w-]+\.md", " ".join(ADVICE)))))
+def test_a_page_that_is_an_alternative_is_there(page):
+    assert (Path(__file__).parents[2] / page).is_file()
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`penstock (\w+ -[^`]*)`", " ".join(ADVICE)))))
+def test_a_command_that_is_an_alternative_has_its_options(command, capsys):
+    name, *words = command.split()
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    usage = set(re.findall(r"[\w-]+", capsys.readouterr().out))
+    assert usage >= set(words)
+
+
+def test_a_name_of_a_module_that_is_an_object_here_is_an_ordinary_error():
+    assert not hasattr(penstock.runtime.flow_run, "nothing")

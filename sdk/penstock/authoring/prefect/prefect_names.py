@@ -40,6 +40,13 @@ def _internal(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, _ENGINE)
 
 
+def _getters(*names: str, **others: str) -> dict[str, str]:
+    return {
+        f"get_{getter}": f"read {name}, which has no parentheses"
+        for getter, name in (*zip(names, names, strict=True), *others.items())
+    } | _internal("FIELDS", "type_cast", "cast_datetime", "UNKNOWN_TIMEZONE")
+
+
 NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "": {
         "get_client": _API,
@@ -93,6 +100,13 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "Deployment": "use flow.serve(...), flow.deploy(...) or flow.to_deployment(...)",
         "DeploymentImage": "build the image yourself, and set image=...",
         "initialize_project": "write the flow, then `penstock deploy`",
+    },
+    "deployments.runner": {
+        "EntrypointType": "omit it: the flow is found by its file and name, or its module and name",
+        "DeploymentApplyError": "catch CommandError of penstock.errors",
+        "DeploymentImage": "build the image yourself, and set image=...",
+        "aserve": "use serve(), in a script without an event loop",
+        "deploy": "import it from penstock",
     },
     "deployments.flow_runs": _internal("LABELS_TRACEPARENT_KEY"),
     "engine": {
@@ -160,6 +174,7 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "resolve_futures_to_results": _FUTURES,
     },
     "input": {"*": _INPUT},
+    "input.run_input": {"*": _INPUT},
     "logging": {"LogEavesdropper": "add a handler to the logger penstock.task_runs"},
     "logging.loggers": {
         "LogEavesdropper": "add a handler to the logger penstock.task_runs",
@@ -183,6 +198,18 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         _CODE,
     ),
+    "runtime.flow_run": _getters(
+        *("id", "tags", "run_count", "name", "flow_name", "flow_version", "scheduled_start_time", "parameters"),
+        *("parent_flow_run_id", "parent_deployment_id", "root_flow_run_id", "job_variables"),
+        flow_run_api_url="api_url",
+        flow_run_ui_url="ui_url",
+    ),
+    "runtime.task_run": _getters(
+        *("id", "name", "tags", "task_name", "run_count", "parameters"),
+        task_run_api_url="api_url",
+        task_run_ui_url="ui_url",
+    ),
+    "runtime.deployment": _getters("id", "parameters", "name", "version", "flow_run_id"),
     "schedules": {"Schedule": "use Cron, Interval or RRule", "NoSchedule": "set no schedule"},
     "serializers": {
         "UnknownSerializer": "use PickleSerializer",
@@ -232,6 +259,7 @@ MODULES: Final[Mapping[str, str]] = {
     "cli": "use the command `penstock`: docs/cli.md",
     "client": _API,
     "client.schemas.schedules": "use penstock.schedules: Cron, Interval or RRule",
+    "concurrency": "use concurrency or rate_limit of penstock.concurrency.sync or penstock.concurrency.asyncio",
     "deployments": "use flow.deploy(...), run_deployment(...) or `penstock deploy`: docs/deploy.md",
     "docker": "build the image yourself, and set image=...",
     "engine": _ENGINE,
@@ -241,17 +269,20 @@ MODULES: Final[Mapping[str, str]] = {
     "events": _EVENTS,
     "flow_engine": _ENGINE,
     "infrastructure": "set image, resources, env or pod_template on the flow or its tasks",
+    "input": f"import RunInput from penstock.input; {_INPUT}",
     "locking": "transaction(key=..., isolation_level=IsolationLevel.SERIALIZABLE) locks by itself",
+    "logging": "add a handler of Python's module logging to the loggers penstock.flow_runs and penstock.task_runs",
     "main": "import the name from penstock",
     "plugins": "import the module that the plugin has",
     "results": _STORE,
     "runner": _CODE,
+    "runtime": "use penstock.runtime.flow_run, task_run or deployment",
     "server": _API,
     "settings": _SETTINGS,
     "task_engine": _ENGINE,
     "task_runs": "use run_deployment(), or read the state of the future",
     "task_worker": "there is no task queue: call the task in a flow, and run the flow",
-    "telemetry": "the operator has metrics: docs/reference.md",
+    "telemetry": "the operator has metrics: docs/metrics.md",
     "testing": "call the flow: no server is needed",
     "types": "use the types of the standard library and pydantic",
     "utilities.asyncutils": "use asyncio.to_thread(...) in coroutines, and asyncio.run(...) in functions",
@@ -268,11 +299,11 @@ METHODS_OF_FLOWS: Final[Mapping[str, str]] = {
     "afrom_source": _LOAD,
     "visualize": "use `penstock compile` and `penstock graph`",
     "avisualize": "use `penstock compile` and `penstock graph`",
-    "generate_mermaid_graph": "use `penstock compile` and `penstock graph --format mermaid`",
+    "generate_mermaid_graph": "use `penstock compile` and `penstock graph -o mermaid`",
     "submit": "submit a task that calls the flow, to run it concurrently",
     "map": "map a task that calls the flow, to run it concurrently",
     "submit_to_work_pool": _POOLS,
-    "agenerate_mermaid_graph": "use `penstock compile` and `penstock graph --format mermaid`",
+    "agenerate_mermaid_graph": "use `penstock compile` and `penstock graph -o mermaid`",
     "validate_parameters": "call the flow, which validates its parameters",
     "serialize_parameters": "the parameters of a run are what was passed: runtime.flow_run.parameters",
 }
