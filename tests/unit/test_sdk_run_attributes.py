@@ -17,7 +17,7 @@ from penstock.context import FlowRunContext, TaskRunContext, get_run_context
 from penstock.errors import FailedRunError, MissingContextError, NotOfferedError, OptionError
 from penstock.futures import wait
 from penstock.logging import disable_run_logger, get_logger
-from penstock.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Late, Suspended
+from penstock.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Late, Paused, Suspended
 from penstock.task_runners import (
     ConcurrentTaskRunner,
     ProcessPoolTaskRunner,
@@ -90,7 +90,31 @@ def test_a_state_has_an_id_and_can_be_copied():
     assert state.id == state.id
     assert state.id != Failed().id
     assert (copied.type, copied.name, copied.message, state.name) == (StateType.FAILED, "Lost", "no", "Failed")
-    assert (state.state_details.pause_timeout, state.state_details.retriable) == (None, None)
+    fresh = state.fresh_copy()
+    assert (fresh.type, fresh.name, fresh.message) == (StateType.FAILED, "Failed", "no")
+    assert fresh.id != state.id
+    assert fresh.timestamp >= state.timestamp
+
+
+def test_a_state_has_the_details_of_prefect():
+    details = Failed().state_details
+    assert (details.pause_timeout, details.retriable, details.deferred) == (None, None, False)
+    # All fields of StateDetails of Prefect 3.
+    assert set(vars(details)) == {
+        *("flow_run_id", "task_run_id", "child_flow_run_id", "scheduled_time", "cache_key", "cache_expiration"),
+        *("deferred", "untrackable_result", "pause_timeout", "pause_reschedule", "pause_key", "run_input_keyset"),
+        *("refresh_cache", "retriable", "transition_id", "task_parameters_id", "traceparent"),
+    }
+
+
+def test_a_task_has_its_source_code():
+    @task
+    def load():
+        return 1
+
+    assert load.source_code is not None
+    assert load.source_code.strip().startswith("@task")
+    assert task(name="t")(len).source_code is None
 
 
 def test_a_run_has_no_attributes_that_prefect_has_not():
@@ -108,7 +132,12 @@ def test_a_run_has_no_attributes_that_prefect_has_not():
         ),
         (
             task(name="t", cache_expiration=timedelta(days=1), refresh_cache=True, retry_jitter_factor=0.5)(len),
-            {"cache_expiration": timedelta(days=1), "refresh_cache": True, "retry_jitter_factor": 0.5},
+            {
+                "cache_expiration": timedelta(days=1),
+                "refresh_cache": True,
+                "retry_jitter_factor": 0.5,
+                "asset_deps": [],
+            },
         ),
         (
             flow(name="f", version="1", log_prints=True, task_runner=ThreadPoolTaskRunner(max_workers=3))(lambda: 1),
@@ -218,6 +247,9 @@ def test_states_are_made_as_in_prefect(state, want):
     [
         ((Cancelled(), Completed(), Failed()), ("CANCELLED", "1/3 states cancelled.")),
         ([Completed(), Failed(), Failed()], ("FAILED", "2/3 states failed.")),
+        ((Paused(), Completed()), ("FAILED", "1/2 states are not final.")),
+        ([Paused(), Failed(), Completed()], ("FAILED", "1/3 states failed.")),
+        ((Paused(), Cancelled()), ("CANCELLED", "1/2 states cancelled.")),
         ([Completed(), Completed()], ("COMPLETED", "All states completed.")),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
@@ -62,6 +63,14 @@ class Task(Decorated[TaskOptions], Generic[P, R]):
             Exception: the exception of the function, after the last attempt.
         """
         return current_backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+
+    @property
+    def source_code(self) -> str | None:
+        """The source code of its function; None if there is none. Prefect's name."""
+        try:
+            return inspect.getsource(inspect.unwrap(self.fn))
+        except (OSError, TypeError):
+            return None
 
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...

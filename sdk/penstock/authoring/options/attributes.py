@@ -49,6 +49,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "should_validate_parameters": lambda options: options.validate_parameters,
     "refresh_cache": lambda options: options.refresh_cache or None,
     "viz_return_value": lambda _: None,
+    "asset_deps": lambda _: [],
     **{
         f"{moment}_hooks": lambda options, moment=moment: list(getattr(options, moment))  # type: ignore[misc]  # bound here
         for moment in (

@@ -50,6 +50,15 @@ CACHED: Final = TaskState.CACHED.value
 ROLLED_BACK: Final = "RolledBack"
 
 
+_OF_THE_SERVER: Final = (
+    *("flow_run_id", "task_run_id", "child_flow_run_id", "scheduled_time", "cache_key", "cache_expiration"),
+    *("refresh_cache", "pause_timeout", "pause_key", "run_input_keyset", "retriable", "transition_id"),
+    *("task_parameters_id", "traceparent"),
+)
+_FALSE_HERE: Final = ("deferred", "untrackable_result", "pause_reschedule")
+"""Fields of Prefect's StateDetails, which are None or false for a state that no server has seen."""
+
+
 class State(Dumped, Generic[R_co]):
     """The state of a run.
 
@@ -82,10 +91,7 @@ class State(Dumped, Generic[R_co]):
     @property
     def state_details(self) -> SimpleNamespace:
         """What Prefect's server adds to states: nothing here."""
-        nothing = dict.fromkeys(
-            ("flow_run_id", "task_run_id", "cache_key", "scheduled_time", "pause_timeout", "retriable", "pause_key")
-        )
-        return SimpleNamespace(**nothing)
+        return SimpleNamespace(**dict.fromkeys(_OF_THE_SERVER), **dict.fromkeys(_FALSE_HERE, False))
 
     @property
     def id(self) -> UUID:
@@ -100,6 +106,10 @@ class State(Dumped, Generic[R_co]):
     def timestamp(self) -> datetime:
         """When the run entered the state."""
         return datetime.fromtimestamp(self._time, tz=UTC)
+
+    def fresh_copy(self, **_: Any) -> State[R_co]:
+        """Return the same state with a new id and the time of now; the data is that of this one."""
+        return State(self.type, self.name, self.message, self.data)
 
     @awaitable
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> R_co:  # noqa: ARG002, FBT001, FBT002 - Prefect's signature

@@ -32,9 +32,10 @@ def state_of_flow_return(value: Any) -> State[Any]:
     """Return the final state of a flow run from the return value, after its tasks have finished.
 
     For a state or a future, it is that state. For a collection of only states and futures, the run is completed if all
-    of them are, cancelled if one of them is, else failed; its data are the states. The same is true of collections in
-    it, unless these have states only, which the function itself has asked for. In any other collection, futures are
-    ordinary values, which do not count as read by the flow.
+    of them are, cancelled if one of them is, else failed; its data are the states. So it is failed if it returned a
+    state that is not final, such as Paused: the run has ended, and nothing can resume it. The same is true of
+    collections in it, unless these have states only, which the function itself has asked for. In any other collection,
+    futures are ordinary values, which do not count as read by the flow.
     """
     if isinstance(value, Future):
         return state_of_task_return(value.state)
@@ -50,11 +51,14 @@ def _state_of_states(value: Any, states: list[State[Any]]) -> State[Any]:
     if bad:
         # A cancelled run says more than a failed one: somebody stopped it.
         cancelled = [each for each in bad if each.is_cancelled()]
-        error = (cancelled or bad)[0].exception()
+        failed = [each for each in bad if each.is_final()]
+        error = (cancelled or failed or bad)[0].exception()
         data = error if isinstance(error, Exception) else None
         if cancelled:
             return Cancelled(message=f"{len(cancelled)}/{len(states)} states cancelled.", data=data)
-        return Failed(message=f"{len(bad)}/{len(states)} states failed.", data=data)
+        if not failed:
+            return Failed(message=f"{len(bad)}/{len(states)} states are not final.")
+        return Failed(message=f"{len(failed)}/{len(states)} states failed.", data=data)
     return Completed(message="All states completed.", data=_with_states(value))
 
 
