@@ -3,7 +3,7 @@ import pytest
 from penstock.api.states import STATES
 from penstock.cli.commands.explain import BUDGETS, explain, list_words
 from penstock.cli.main import main
-from penstock.engine.reasons import REASONS
+from penstock.engine.reasons import REASONS, Reason
 from penstock.errors import CommandError
 
 
@@ -39,3 +39,7 @@ def test_without_a_word_all_are_listed(capsys):
     assert main(["explain"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(STATES) + len(REASONS) + 2
     assert len(list(list_words())) == len(STATES) + len(REASONS) + 2
+
+
+def test_every_reason_is_explained():
+    assert [reason for reason in Reason if reason not in REASONS] == []

@@ -195,3 +195,53 @@ def test_a_decision_about_a_task_that_is_no_approval_is_warned_of_by_the_flow_in
     assert main(["lint", str(flow), str(run)]) == 0
     (warning,) = [line for line in capsys.readouterr().out.splitlines() if "warning:" in line]
     assert "spec.approvals[0].task: the flow has no approval load" in warning
+
+
+SPEC = '{"apiVersion": "penstock.dev/v1alpha1", "kind": "Flow", "metadata": {"name": "a"}, "spec": SPEC}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(FLOW.replace("image: x", r'image: "\ud83d"'), id="a text"),
+        pytest.param(FLOW.replace("command: [x]", r'command: ["a\ud83d"]'), id="a text in a list"),
+        pytest.param(FLOW.replace("name: orders", r'name: "o\ude00"'), id="the name of the object"),
+        pytest.param(FLOW.replace("  params:", '  "p\\ud83d": 1\n  params:'), id="a key"),
+        pytest.param(),
+        pytest.param(
+            SPEC.replace("SPEC", r'{"tasks": [{"name": "a", "image": "b:1", "command": ["\ud83d"]}]}'), id="JSON"
+        ),
+        pytest.param(
+            SPEC.replace("SPEC", r'{"\ud83d": 1, "tasks": [{"name": "a", "image": "b:1", "command": ["a"]}]}'),
+            id="a key in JSON",
+        ),
+        pytest.param(
+            SPEC.replace("SPEC", '{"tasks": [{"name": "a", "image": 1e400, "command": ["a"]}]}'), id="a number in JSON"
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_one_finding(text):
+    (finding,) = findings(text)
+    assert "half of a surrogate pair" in finding or "out of range" in finding
+
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [
+        ('at: ["9999-12-31T23:59:59Z"]', "spec.at[0]"),
+        ("cron: [3]", "spec.cron[0]"),
+        ("interval: 5", "spec.interval"),
+        ("events: 3", "spec.events"),
+    ],
+)
+def test_a_schedule_whose_ticks_cannot_be_read_does_not_lack_them(field, path):
+    schedule = f"""\
+        apiVersion: penstock.dev/v1alpha1
+        kind: Schedule
+        metadata: {{name: s}}
+        spec:
+          {field}
+          runTemplate: {{spec: {{flow: {{name: orders}}}}}}
+        """
+    (finding,) = findings(textwrap.dedent(schedule))
+    assert finding.startswith(f"0.yaml:5: {path}: ")

@@ -352,4 +352,8 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "The run's params do not match those that the Flow declares.",
         "Create a new run with the params that the message asks for.",
     ),
+    Reason.INVALID_STATUS: ReasonText(
+        "The operator cannot read the run's status: another program, or a newer version of Penstock, wrote it.",
+        "Create a new run. If Penstock was downgraded, upgrade it first.",
+    ),
 }

@@ -35,6 +35,8 @@ class JsonReader:
         self._lines = [match.start() for match in re.finditer("\n", text)]
         self.problems: list[tuple[int, str]] = []
         """Lines, from 1, and messages of what the API server would refuse."""
+        self.unread: set[yaml.Node] = set()
+        """Values that it would refuse."""
 
     def read(self) -> list[tuple[Any, yaml.Node]]:
         """Return the value and the node of each document.
@@ -58,14 +60,23 @@ class JsonReader:
         if sign == "[":
             return self._array(start)
         if sign == '"':
+            known = len(self.problems)
             value, end = self._string(start)
-            return value, self._scalar(value, start), end
+            return value, self._marked(self._scalar(value, start), known), end
         for word, constant in _WORDS.items():
             if self._text.startswith(word, start):
                 return constant, self._scalar(word, start), start + len(word)
         if (match := _NUMBER.match(self._text, start)) is None:
             raise ValueError(f"no value at {start}")
-        return self._number(match), self._scalar(match[0], start), match.end()
+        known = len(self.problems)
+        number = self._number(match)
+        return number, self._marked(self._scalar(match[0], start), known), match.end()
+
+    def _marked(self, node: yaml.Node, known: int) -> yaml.Node:
+        """Return a node, as one that was not read if there are more problems than those that were known before."""
+        if len(self.problems) > known:
+            self.unread.add(node)
+        return node
 
     def _number(self, match: re.Match[str]) -> Any:
         try:
@@ -82,12 +93,15 @@ class JsonReader:
         while self._text[position : position + 1] != "}":
             if pairs:
                 position = self._skip(self._after(",", position))
+            known = len(self.problems)
             key, end = self._string(position)
+            is_key_read = len(self.problems) == known
             if key in fields:
                 self._add_problem(position, f"duplicate key {key}: already on line {lines[key]}")
             lines.setdefault(key, self._line(position) + 1)
             value, node, end = self._value(self._skip(self._after(":", self._skip(end))))
-            fields[key] = value
+            if is_key_read:
+                fields[key] = value
             pairs.append((self._scalar(key, position), node))
             position = self._skip(end)
         return fields, yaml.MappingNode("tag:yaml.org,2002:map", pairs, self._mark(start)), position + 1
@@ -111,6 +125,8 @@ class JsonReader:
             check_text(text)
         except ValueError as error:
             self._add_problem(start, str(error))
+            # It is not checked any further, and must not spoil what is around it.
+            text = text.encode(errors="replace").decode()
         return text, end
 
     def _after(self, sign: str, position: int) -> int:

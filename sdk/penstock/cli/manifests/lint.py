@@ -71,6 +71,7 @@ def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
             found += (
                 Finding(file, document.line(problem.path), str(problem) if problem.path else problem.message)
                 for problem in _problems(document.content, flows)
+                if document.is_read(problem.path)
             )
             findings += sorted(found, key=lambda finding: finding.line)
     return findings, objects

@@ -37,6 +37,8 @@ class Document(NamedTuple):
     root: yaml.Node
     problems: tuple[SyntaxProblem, ...]
     """Problems of text that can be read nevertheless."""
+    unread: frozenset[yaml.Node] = frozenset()
+    """Values that some of these problems are about: what is in `content` in their place means nothing."""
 
     def line(self, path: str) -> int:
         """Find the line of a field.
@@ -47,13 +49,24 @@ class Document(NamedTuple):
         Returns:
             The line (the first is 1) of the field, or of its nearest ancestor in the file.
         """
+        return self._find(path)[1] + 1
+
+    def is_read(self, path: str) -> bool:
+        """Tell whether the value of a field is what the file has.
+
+        Args:
+            path: as for `line`.
+        """
+        return self._find(path)[0] not in self.unread
+
+    def _find(self, path: str) -> tuple[yaml.Node, int]:
         node, line, rest = self.root, self.root.start_mark.line, path
         while rest:
             found = _step(node, rest)
             if found is None:
                 break
             node, line, rest = found
-        return line + 1
+        return node, line
 
 
 def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
@@ -78,7 +91,7 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
             if loader.yaml_version not in (None, _VERSION):
                 builder.add_problem(root, "only YAML 1.1 is supported: remove the %YAML directive")
             if content is not None or builder.problems:
-                yield from _objects(Document(content, root, tuple(builder.problems)))
+                yield from _objects(Document(content, root, tuple(builder.problems), frozenset(builder.unread)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         yield SyntaxProblem(mark.line + 1 if mark else 1, f"not YAML: {error.problem}")
@@ -103,7 +116,7 @@ def _read_json(text: str) -> list[Document] | None:
     return [
         each
         for number, (content, root) in enumerate(found)
-        for each in _objects(Document(content, root, () if number else problems))
+        for each in _objects(Document(content, root, () if number else problems, frozenset(reader.unread)))
     ]
 
 
@@ -161,6 +174,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.problems: list[SyntaxProblem] = []
+        self.unread: set[yaml.Node] = set()
         self._built: dict[yaml.Node, tuple[Any, int]] = {}
         self._open: set[yaml.Node] = set()
 
@@ -201,6 +215,7 @@ class _Builder:
             return read_scalar(node.value, node.tag)
         except ValueError as error:
             self.add_problem(node, str(error))
+            self.unread.add(node)
             return None
 
     def _build_mapping(self, node: yaml.MappingNode) -> tuple[dict[str, Any], int]:
@@ -213,6 +228,8 @@ class _Builder:
                 continue
             key = self._scalar(key_node)
             name = key_text(key)
+            if key_node in self.unread:
+                continue
             if name is None:
                 self.add_problem(key_node, f"{key_node.value or 'an empty value'} cannot be a key: put it in quotes")
                 continue
@@ -249,7 +266,7 @@ def _objects(document: Document) -> Iterator[Document]:
     lists = [value for key, value in root.value if key.value == "items" and isinstance(value, yaml.SequenceNode)]
     problems = document.problems
     for item, node in zip(content.get("items") or (), lists[-1].value if lists else (), strict=False):
-        yield Document(item, node, problems)
+        yield Document(item, node, problems, document.unread)
         problems = ()
 
 

@@ -16,6 +16,10 @@ _DECLARATIONS: Final = frozenset({"params", "tasks", "outputs"})
 _FAN_OUT: Final = {"items": [""]}
 """In place of a forEach that cannot be read: the task's `item` and `index` have a meaning."""
 
+_TICKS: Final = frozenset({"cron", "interval", "at", "rrule", "events"})
+_TICK: Final = ["@daily"]
+"""A Schedule must have one of these fields; this `cron` is in place of one that cannot be read."""
+
 
 def prune(content: Mapping[str, Any], problems: Iterable[Problem]) -> Mapping[str, Any] | None:
     """Take out the fields that problems are about.
@@ -58,6 +62,8 @@ def _prune_one(pruned: dict[str, Any], steps: list[str | int], placeholder: str)
         parent["forEach"] = _FAN_OUT
     else:
         parent.pop(field, None)
+        if field in _TICKS and steps == ["spec", field] and pruned.get("kind") == "Schedule":
+            parent.setdefault("cron", _TICK)
     return True
 
 
