@@ -35,9 +35,9 @@ TOKEN: Final = "bench" * 8
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
 LIMIT_PER_POD_S: Final = 0.1
-QUIET_S: Final = 1.0
-QUIET_WRITES: Final = 5
-"""So many in `QUIET_S` do not count as work."""
+SETTLE_S: Final = 1.0
+BACKGROUND_WRITES: Final = 5
+"""So many in `SETTLE_S` do not count as work."""
 
 
 UNRECORDED: Final = "Penstock, unrecorded"
@@ -94,13 +94,13 @@ class Bench:
                 flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
                 if way.startswith("Penstock") and shape.flow is not None:
                     await self.post(flows, shape.flow)
-                await asyncio.sleep(QUIET_S)
+                await asyncio.sleep(SETTLE_S)
                 before, started_at = await self.account(), time.time()
                 await self._start(shape, way, namespace)
                 seen = await self._until_finished(ask, shape, way)
                 if kept is not None:
                     await self._until_left(namespace, kept, within_s=LIMIT_S + LIMIT_PER_POD_S * shape.pods)
-                after = await self._until_quiet()
+                after = await self._until_idle()
         finally:
             await self.clear(namespace)
         ends = seen["runs" if way.startswith("Penstock") else "pods"]["finished"].values()
@@ -235,15 +235,15 @@ class Bench:
                 return
             if time.monotonic() > ends_at:
                 raise SystemExit(f"{namespace}: {left} Pods are left after {within_s:g} s, and not {most}")
-            await asyncio.sleep(QUIET_S)
+            await asyncio.sleep(SETTLE_S)
 
-    async def _until_quiet(self) -> Account:
+    async def _until_idle(self) -> Account:
         """Wait until nothing is written any more: removing finalizers is work too, and comes after the end."""
         last = await self.account()
         while True:
-            await asyncio.sleep(QUIET_S)
+            await asyncio.sleep(SETTLE_S)
             now = await self.account()
-            if now.since(last).writes <= QUIET_WRITES:
+            if now.since(last).writes <= BACKGROUND_WRITES:
                 return now
             last = now
 

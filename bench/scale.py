@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bench.account import cpu_s, peak_mib, resident_mib
 from bench.page import machine, put, rows
-from bench.rig import FLOWRUNS, IN_FLIGHT, QUIET_S, ROOT, Ask, Bench, rig
+from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, SETTLE_S, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
 from penstock_operator.retention.kept_pods import KEPT_PER_RUN
 
@@ -177,7 +177,7 @@ async def _until_listed(ask: Ask) -> int:
     before = -1
     while (now := int((await ask("count"))["runs"])) != before:
         before = now
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(SETTLE_S)
     return now
 
 

@@ -41,7 +41,7 @@ LEAST_CREATES_PER_S = 40
 """Of Schedules, with all that the operator stores about them: when the tick is follows from it."""
 PATIENCE_S = 1200.0
 POLL_S = 0.5
-QUIET_S = 60.0
+IDLE_S = 60.0
 SPEC = {"flow": {"name": "absent"}}
 
 Numbers = dict[str, float | int]
@@ -63,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--schedules", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=32, help="of the bare loop: POSTs at the same time")
-    parser.add_argument("--quiet", type=float, default=QUIET_S, help="for how many seconds idling is watched")
+    parser.add_argument("--quiet", type=float, default=IDLE_S, help="for how many seconds idling is watched")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     options = parser.parse_args()
     numbers = asyncio.run(measure(options.schedules, options.in_flight, options.quiet))
@@ -74,7 +74,7 @@ def main() -> int:
     return 0
 
 
-async def measure(count: int, in_flight: int, quiet_s: float) -> Numbers:
+async def measure(count: int, in_flight: int, idle_s: float) -> Numbers:
     """Do both, one after the other on the same cluster."""
     async with ApiClient(Connection.load(os.environ), metrics=Metrics()) as client:
         async with namespace(client, "loop") as place, sights(client, place) as seen:
@@ -84,7 +84,7 @@ async def measure(count: int, in_flight: int, quiet_s: float) -> Numbers:
             bare = [at - began_at for at in seen.values()]
         async with namespace(client, "due") as place, operator(place) as pid:
             late, spent = await tick(client, place, count, pid)
-            spent |= {"idle CPU after, %": await idle_percent(pid, quiet_s), "operator peak, MiB": peak_mib(pid)}
+            spent |= {"idle CPU after, %": await idle_percent(pid, idle_s), "operator peak, MiB": peak_mib(pid)}
     numbers: Numbers = {"schedules": count, "in flight in the bare loop": in_flight}
     for share in (50, 99):
         ours, floor = quantile(late, share), quantile(bare, share)
@@ -102,7 +102,7 @@ async def tick(client: ApiClient, place: str, count: int, pid: int) -> tuple[lis
     due = due.replace(second=0, microsecond=0)
     await post(client, SCHEDULES, place, (schedule(number, due) for number in range(count)), CREATORS)
     await until_all(client, place, "nextTickTimes", count)
-    idle = await idle_percent(pid, min(QUIET_S, max(0.1, due.timestamp() - time.time() - 10)))
+    idle = await idle_percent(pid, min(IDLE_S, max(0.1, due.timestamp() - time.time() - 10)))
     if time.time() >= due.timestamp():
         raise SystemExit(f"{count} Schedules took longer to create and to arm than foreseen: try fewer")
     async with sights(client, place) as seen:

@@ -27,7 +27,7 @@ import yaml
 
 from compat.batch import STUCK
 from compat.compilation import HERE, PAGE, all_programs, measure, name_of, section, with_section
-from compat.report import Comparison, page, tell
+from compat.report import Comparison, page, print_differences
 from penstock.migrate.__main__ import main as migrate
 
 
@@ -48,7 +48,7 @@ def main() -> int:
         Comparison(name, doc_of(path), ours[name], theirs[name], explained.get(name))
         for name, path in ((name_of(path), path) for path in programs)
     ]
-    tell(comparisons)
+    print_differences(comparisons)
     version = subprocess.run(
         [options.prefect, "-c", "import importlib.metadata as m; print(m.version('prefect'))"],
         capture_output=True,

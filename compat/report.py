@@ -57,7 +57,7 @@ def shown(outcome: Mapping[str, Any]) -> str:
     return " / ".join([*outcome["lines"], *([] if error is None else [error])])
 
 
-def tell(comparisons: Sequence[Comparison]) -> None:
+def print_differences(comparisons: Sequence[Comparison]) -> None:
     """Print the differences and their number."""
     for each in comparisons:
         if each.is_different:

@@ -19,7 +19,7 @@ from penstock.variables import Variable
 DATA = Path(__file__).parents[1] / "weather-data.yaml"
 
 
-def tell(_flow: Any, run: Any, state: Any) -> None:
+def report_failure(_flow: Any, run: Any, state: Any) -> None:
     """Report that a flow failed."""
     token = Secret.load("chat-token").get()
     print(f"(with a token of {len(token)} characters) {run.name}: {state.message}")
@@ -55,7 +55,7 @@ def rain_of(year: int, limit: float) -> str:
     return report.submit(allow_failure(count.submit(days, limit))).result()
 
 
-@flow(log_prints=True, on_failure=[tell])
+@flow(log_prints=True, on_failure=[report_failure])
 def rain(first: int = 2012, last: int = 2016) -> list[str]:
     """Report on some years; fail if one of them has no data."""
     limit = float(Variable.get("wet_day_mm", default=1))

@@ -67,7 +67,7 @@ class Hold:
     """Requests that match wait, and watches say nothing, until they are released; then nothing of it is lost."""
 
     matches: Matcher
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class FaultProxy:
@@ -101,7 +101,7 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         self._is_flowing.set()
         for held in self.holds:
-            held.let_go.set()
+            held.released.set()
         self.cut_streams()
         await self._runner.cleanup()
         await self._session.close()
@@ -222,8 +222,8 @@ class FaultProxy:
 
     async def _wait_for_holds(self, seen: Seen) -> None:
         for held in self.holds:
-            if not held.let_go.is_set() and held.matches(seen):
-                await held.let_go.wait()
+            if not held.released.is_set() and held.matches(seen):
+                await held.released.wait()
 
     def _fault(self, seen: Seen) -> Fault | None:
         for fault in self.faults:

@@ -70,7 +70,7 @@ class Proxy:
         """Let requests and watches fall behind for the length of the block."""
         held = self._proxy.hold(matches)
         yield
-        self._loop.call_soon_threadsafe(held.let_go.set)
+        self._loop.call_soon_threadsafe(held.released.set)
 
     def cut_streams(self) -> None:
         self._loop.call_soon_threadsafe(self._proxy.cut_streams)

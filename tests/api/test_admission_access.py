@@ -140,14 +140,14 @@ FORGED = {
 }
 
 
-def test_a_user_who_may_read_the_flow_is_told_what_is_wrong_with_the_params(tenants):
+def test_a_user_who_may_read_the_flow_is_shown_what_is_wrong_with_the_params(tenants):
     said = tenants.create("reader", "FlowRun", RUN)
     assert not said.is_done
     assert "spec.params.iban" in said.text
     assert CONFIDENTIAL in said.text
 
 
-def test_a_user_who_may_not_read_the_flow_is_told_nothing_about_it(tenants, scene):
+def test_a_user_who_may_not_read_the_flow_is_shown_nothing_about_it(tenants, scene):
     said = tenants.create("writer", "FlowRun", RUN)
     assert said.is_done
     assert "you are not allowed to read Flow secret" in said.text
@@ -174,7 +174,7 @@ def test_a_user_who_may_not_read_the_flow_is_told_nothing_about_it(tenants, scen
         ),
     ],
 )
-def test_a_user_does_not_learn_whether_an_object_exists_that_the_user_may_not_read(tenants, scene, kind, spec):
+def test_a_user_is_not_shown_whether_an_object_exists_that_the_user_may_not_read(tenants, scene, kind, spec):
     scene.create("FlowRun", "secret", {"flow": {"name": "secret"}, "params": {"iban": "x"}})
 
     def answer(account: str, name: str) -> str:

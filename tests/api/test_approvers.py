@@ -84,7 +84,7 @@ def guarded(
     core.delete_namespace(name)
 
 
-def test_only_an_approver_decides_and_others_are_told_who_does(guarded):
+def test_only_an_approver_decides_and_others_are_shown_who_does(guarded):
     people, scene = guarded
     scene.create("Flow", "guarded", FLOW)
     scene.start_of("guarded", "decided")

@@ -505,7 +505,7 @@ def test_a_question_of_a_deleted_run_gets_no_lock(core, scene, flow_run, connect
     asyncio.run(scenario())
 
 
-def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flow_run, connection):
+def test_a_task_instance_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flow_run, connection):
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             run = here.add_run(flow_run("first"))

@@ -62,7 +62,7 @@ def test_an_entry_whose_content_does_not_match_its_hash_is_replaced(scene, flow_
     asyncio.run(scenario())
 
 
-def test_a_config_map_under_the_name_of_an_entry_without_its_labels_is_no_entry(scene, flow_run, connection, attacker):
+def test_a_config_map_under_the_name_of_an_entry_without_its_labels_is_ignored(scene, flow_run, connection, attacker):
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace, has_policy=True) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))

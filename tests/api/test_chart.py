@@ -115,8 +115,8 @@ def render(run, namespace) -> Render:
     """Renders the chart for a namespace of its own."""
 
     def render(**values: Any) -> list[dict[str, Any]]:
-        told = json.dumps(values).replace("NAMESPACE", namespace)
-        done = run("helm", "template", "test", str(CHART), f"--namespace={namespace}", "--values=-", text=told)
+        piped = json.dumps(values).replace("NAMESPACE", namespace)
+        done = run("helm", "template", "test", str(CHART), f"--namespace={namespace}", "--values=-", text=piped)
         return [document for document in yaml.safe_load_all(done.stdout) if document]
 
     return render
@@ -140,11 +140,11 @@ def install(run, namespace):
     """Installs the chart without CRDs, which the cluster has, and without operators, whom its fake nodes can't run."""
     name = namespace.removeprefix("test-")
     fullname = f"chart-{name}"
-    quiet: dict[str, Any] = {"fullnameOverride": fullname, "crds": {"enabled": False}, "replicas": 0}
+    reduced: dict[str, Any] = {"fullnameOverride": fullname, "crds": {"enabled": False}, "replicas": 0}
 
     def install(**values: Any) -> str:
-        told = json.dumps(quiet | {"watchNamespace": namespace} | values)
-        run("helm", "upgrade", "--install", name, str(CHART), f"--namespace={namespace}", "--values=-", text=told)
+        piped = json.dumps(reduced | {"watchNamespace": namespace} | values)
+        run("helm", "upgrade", "--install", name, str(CHART), f"--namespace={namespace}", "--values=-", text=piped)
         return fullname
 
     yield install
@@ -164,8 +164,8 @@ def pod_specs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @each_values
 def test_helm_finds_nothing_to_say_of_it(run, namespace, values):
-    told = json.dumps(values).replace("NAMESPACE", namespace)
-    done = run("helm", "lint", "--strict", str(CHART), "--values=-", text=told)
+    piped = json.dumps(values).replace("NAMESPACE", namespace)
+    done = run("helm", "lint", "--strict", str(CHART), "--values=-", text=piped)
     assert "WARNING" not in done.stdout
 
 
@@ -508,8 +508,8 @@ def test_the_operator_finds_the_token_beside_its_certificate(render):
 
 
 def authority_of_webhooks(run: Run, name: str) -> set[str]:
-    told = json.loads(run("kubectl", "get", "validatingwebhookconfiguration", name, "-o", "json").stdout)
-    return {webhook["clientConfig"]["caBundle"] for webhook in told["webhooks"]}
+    configuration = json.loads(run("kubectl", "get", "validatingwebhookconfiguration", name, "-o", "json").stdout)
+    return {webhook["clientConfig"]["caBundle"] for webhook in configuration["webhooks"]}
 
 
 @pytest.mark.parametrize("watched", ["all namespaces", "one namespace"])

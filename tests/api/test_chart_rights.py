@@ -143,8 +143,8 @@ def operator(account, watched, namespace, kubeconfig, tmp_path) -> Iterator[Call
 def kubectl(kubeconfig, namespace) -> Callable[..., str]:
     def kubectl(*arguments: str, stdin: Any = None) -> str:
         command = [str(binaries.binary("kubectl")), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
-        told = None if stdin is None else json.dumps(stdin)
-        done = subprocess.run([*command, *arguments], input=told, capture_output=True, text=True, check=False)
+        piped = None if stdin is None else json.dumps(stdin)
+        done = subprocess.run([*command, *arguments], input=piped, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -16,7 +16,7 @@ from tests.api.scene import Scene, Seen, task
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 
-FOR_EVER = {"pod_outcome": "run"}
+FOREVER = {"pod_outcome": "run"}
 
 
 def call(
@@ -41,7 +41,7 @@ def child(
     return scene.run(name)
 
 
-def over(scene: Scene, name: str = "run") -> Mapping[str, Any]:
+def finished(scene: Scene, name: str = "run") -> Mapping[str, Any]:
     scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to finish")
     return scene.status(name)
 
@@ -82,13 +82,13 @@ def test_a_fan_out_over_a_flow_has_a_child_for_each_item_and_never_more_than_it_
 
     most = 0
 
-    def is_over() -> bool:
+    def has_finished() -> bool:
         nonlocal most
-        going_on = [one for name, one in scene.now["flowruns"].items() if name != "run"]
-        most = max(most, sum(one.status.get("state") not in FINAL_RUN_STATES for one in going_on))
+        active = [one for name, one in scene.now["flowruns"].items() if name != "run"]
+        most = max(most, sum(one.status.get("state") not in FINAL_RUN_STATES for one in active))
         return bool(scene.status().get("state") == "Completed")
 
-    scene.until(is_over, "the run to complete")
+    scene.until(has_finished, "the run to complete")
     assert most <= 2
     assert scene.entry("call")["items"]["counts"] == {"Completed": 5}
     assert [child(scene, item=item).status["params"]["n"] for item in range(5)] == [1, 2, 3, 4, 5]
@@ -107,12 +107,12 @@ def test_a_child_that_fails_is_tried_again_as_another_run(scene):
 
 
 def test_a_child_that_is_skipped_by_its_flow_has_not_been_done(scene):
-    inner(scene, task(**FOR_EVER), concurrency={"limit": 1, "onLimit": "Skip"})
+    inner(scene, task(**FOREVER), concurrency={"limit": 1, "onLimit": "Skip"})
     scene.start_of("inner", "other")
     scene.reach("Running", "other")
     scene.start(call(retry={"limit": 2}), task("after", dependsOn=["call"]))
 
-    status = over(scene)
+    status = finished(scene)
     assert (status["state"], status["reason"]) == ("Skipped", "ChildSkipped")
     assert child(scene).status["state"] == "Skipped"
     entry = scene.entry("call")
@@ -133,9 +133,9 @@ def test_a_child_waits_for_its_flow_and_its_parent_shows_that(scene):
 def test_the_clock_of_the_parent_ends_a_child_that_waits_for_its_flow(scene):
     scene.start(call(queueTimeout="1s"))
 
-    assert over(scene)["state"] in {"TimedOut", "Failed"}
+    assert finished(scene)["state"] in {"TimedOut", "Failed"}
     assert scene.entry("call")["state"] == "TimedOut"
-    status = over(scene, child(scene).metadata.name)
+    status = finished(scene, child(scene).metadata.name)
     assert (status["state"], status["reason"]) == ("Cancelled", "ParentEnded")
 
 
@@ -210,7 +210,7 @@ def test_flows_nested_too_deep_fail_and_show_the_chain(scene):
 
 @pytest.mark.parametrize(("mode", "want"), [("Cancel", {"tidy": "Completed"}), ("Terminate", {})])
 def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
-    scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [task("tidy")]})
+    scene.create("Flow", "inner", {"tasks": [task("work", **FOREVER)], "finally": [task("tidy")]})
     scene.start(call(retry={"limit": 3}))
     name = child(scene).metadata.name
     scene.reach("Running", name)
@@ -218,7 +218,7 @@ def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
     scene.patch("FlowRun", "run", {"spec": {"shutdown": mode}})
 
     assert scene.finish()["state"] == "Cancelled"
-    status = over(scene, name)
+    status = finished(scene, name)
     assert (status["state"], status["shutdown"]["mode"], status["shutdown"]["reason"]) == (
         "Cancelled", mode, "ParentEnded",
     )  # fmt: skip
@@ -227,8 +227,8 @@ def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
 
 
 def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
-    tidy = task("tidy", **FOR_EVER)
-    scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [tidy]})
+    tidy = task("tidy", **FOREVER)
+    scene.create("Flow", "inner", {"tasks": [task("work", **FOREVER)], "finally": [tidy]})
     scene.start(call())
     name = child(scene).metadata.name
     scene.reach("Running", name)
@@ -239,7 +239,7 @@ def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
 
     assert scene.finish()["state"] == "Cancelled"
-    assert over(scene, name)["shutdown"]["mode"] == "Terminate"
+    assert finished(scene, name)["shutdown"]["mode"] == "Terminate"
 
 
 def test_a_drain_of_the_parent_lets_the_child_run_to_its_end(scene):
@@ -256,7 +256,7 @@ def test_a_drain_of_the_parent_lets_the_child_run_to_its_end(scene):
 
 
 def test_a_child_that_takes_too_long_is_ended_by_its_parents_timeout(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     scene.start(call(timeout="1s"))
 
     scene.finish()
@@ -265,7 +265,7 @@ def test_a_child_that_takes_too_long_is_ended_by_its_parents_timeout(scene):
 
 
 def test_the_timeout_of_the_parent_ends_the_child(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     scene.start(call(), timeout="2s")
 
     assert scene.finish()["state"] == "TimedOut"
@@ -273,7 +273,7 @@ def test_the_timeout_of_the_parent_ends_the_child(scene):
 
 
 def test_a_child_that_is_queued_ends_at_once_with_its_parent(scene):
-    inner(scene, task(**FOR_EVER), concurrency={"limit": 1})
+    inner(scene, task(**FOREVER), concurrency={"limit": 1})
     scene.start_of("inner", "other")
     scene.reach("Running", "other")
     scene.start(call())
@@ -281,12 +281,12 @@ def test_a_child_that_is_queued_ends_at_once_with_its_parent(scene):
 
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Cancel"}})
 
-    assert over(scene)["state"] == "Cancelled"
-    assert over(scene, child(scene).metadata.name)["reason"] == "ParentEnded"
+    assert finished(scene)["state"] == "Cancelled"
+    assert finished(scene, child(scene).metadata.name)["reason"] == "ParentEnded"
 
 
 def test_deleting_the_parent_deletes_its_children_and_their_pods(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     inner(scene, call(), name="middle")
     scene.start(call("middle"))
     scene.running_pod("work")
@@ -297,7 +297,7 @@ def test_deleting_the_parent_deletes_its_children_and_their_pods(scene):
 
 
 def test_a_child_that_a_person_deletes_fails_its_task(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     scene.start(call())
     name = child(scene).metadata.name
     scene.reach("Running", name)
@@ -310,7 +310,7 @@ def test_a_child_that_a_person_deletes_fails_its_task(scene):
 
 
 def test_a_person_may_end_a_child_and_its_task_shows_how(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     scene.start(call(allowFailed=1))
     name = child(scene).metadata.name
     scene.reach("Running", name)
@@ -360,7 +360,7 @@ def test_a_foreign_run_in_the_childs_place_fails_that_task_and_stays_as_it_is(sc
     scene.create("FlowRun", name, {"flow": {"name": "inner"}, "suspend": True}, labels=labels)
     scene.patch("FlowRun", "run", {"spec": {"suspend": False}})
 
-    assert over(scene)["state"] == "Failed"
+    assert finished(scene)["state"] == "Failed"
     assert (scene.entry("call")["reason"], scene.entry("call")["message"]) == (
         "CreateRefused", f"a FlowRun named {name} exists that is not a child of this run",
     )  # fmt: skip
@@ -368,7 +368,7 @@ def test_a_foreign_run_in_the_childs_place_fails_that_task_and_stays_as_it_is(sc
 
 
 def test_a_run_that_only_looks_like_a_child_is_not_a_child(scene):
-    inner(scene, task("work", **FOR_EVER))
+    inner(scene, task("work", **FOREVER))
     scene.start(call())
     found = child(scene)
     scene.reach("Running", found.metadata.name)
@@ -376,6 +376,6 @@ def test_a_run_that_only_looks_like_a_child_is_not_a_child(scene):
     labels = dict(found.metadata.labels)
     scene.create("FlowRun", "impostor", {"flow": {"name": "inner"}, "shutdown": "Cancel"}, labels=labels)
 
-    assert over(scene, "impostor")["state"] == "Cancelled"
+    assert finished(scene, "impostor")["state"] == "Cancelled"
     assert scene.status()["state"] == "Running"
     assert scene.entry("call")["run"] == found.metadata.name

@@ -145,7 +145,7 @@ class TestABrokenConnection:
 
         asyncio.run(scenario())
 
-    def test_a_watch_that_expired_lists_anew(self, objects, typed, through, connection: Connection):
+    def test_a_watch_that_expired_lists_again(self, objects, typed, through, connection: Connection):
         gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
 
         async def scenario() -> None:

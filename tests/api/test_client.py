@@ -103,7 +103,7 @@ def test_a_json_patch_that_does_not_fit_is_a_failed_precondition(connection, nam
     assert said(error) == {"is_precondition_failed"}
 
 
-def test_a_json_patch_with_an_invalid_result_is_no_failed_precondition(connection, namespace, config_map):
+def test_a_json_patch_with_an_invalid_result_is_not_a_failed_precondition(connection, namespace, config_map):
     patch = [{"op": "add", "path": "/data/not a key", "value": "1"}]
     path = CONFIGMAPS.path(namespace, "there")
     error = refusal(connection, "PATCH", path, body=body(patch), content_type=JSON_PATCH)
@@ -136,7 +136,7 @@ def give_quota(core, namespace, **hard):
     pytest.fail("the quota was not counted within 30 s")
 
 
-def test_a_full_quota_is_told_apart_from_every_other_forbidden(connection, namespace, core):
+def test_a_full_quota_is_distinguished_from_every_other_forbidden(connection, namespace, core):
     core.create_namespaced_service_account(namespace, {"metadata": {"name": "tester"}})
     give_quota(core, namespace, pods="0")
     error = refusal(connection, "POST", PODS.path(namespace), body=body(POD))
@@ -144,7 +144,7 @@ def test_a_full_quota_is_told_apart_from_every_other_forbidden(connection, names
     assert error.status == 403
 
 
-def test_a_pod_that_lacks_what_a_quota_counts_is_no_full_quota(connection, namespace, core):
+def test_a_pod_that_lacks_what_a_quota_counts_is_not_a_full_quota(connection, namespace, core):
     core.create_namespaced_service_account(namespace, {"metadata": {"name": "tester"}})
     give_quota(core, namespace, **{"requests.cpu": "1"})
     error = refusal(connection, "POST", PODS.path(namespace), body=body(POD))

@@ -12,14 +12,14 @@ from tests.api.scene import Scene, task
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 
-FOR_EVER = {"pod_outcome": "run"}
+FOREVER = {"pod_outcome": "run"}
 
 
 def limited(
     scene: Scene, *tasks: Mapping[str, Any], name: str = "orders", params: Any = None, **concurrency: Any
 ) -> None:
     """Create a Flow with a limit, of tasks that run until they are deleted if none are given."""
-    spec: dict[str, Any] = {"tasks": list(tasks) or [task(**FOR_EVER)], "concurrency": {"limit": 1, **concurrency}}
+    spec: dict[str, Any] = {"tasks": list(tasks) or [task(**FOREVER)], "concurrency": {"limit": 1, **concurrency}}
     scene.create("Flow", "orders", spec | ({"params": params} if params else {}))
 
 
@@ -36,8 +36,8 @@ def cancel(scene: Scene, name: str) -> None:
     scene.patch("FlowRun", name, {"spec": {"shutdown": "Cancel"}})
 
 
-def over(scene: Scene, name: str) -> Mapping[str, Any]:
-    """Wait for a run to be over, whatever others do."""
+def finished(scene: Scene, name: str) -> Mapping[str, Any]:
+    """Wait for a run to finish, whatever others do."""
     scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to finish")
     return scene.status(name)
 
@@ -76,7 +76,7 @@ def test_a_queued_run_shows_the_runs_in_front_and_moves_up(scene):
     assert queued(scene, "d", 3)["message"] == "Flow orders allows 1 concurrent run; active: a; 2 ahead: b, c"
     # One that is shut down while it waits ends at once, and leaves the queue.
     cancel(scene, "b")
-    assert over(scene, "b")["state"] == "Cancelled"
+    assert finished(scene, "b")["state"] == "Cancelled"
     assert not has_pods(scene, "b")
     queued(scene, "c", 1)
     queued(scene, "d", 2)
@@ -112,13 +112,13 @@ def test_never_more_run_than_the_limit_and_all_have_their_turn(scene):
 
     most = 0
 
-    def all_are_over() -> bool:
+    def all_have_finished() -> bool:
         nonlocal most
         pods = [pod for pod in scene.pods() if pod.status.get("phase") in {"Pending", "Running"}]
         most = max(most, len(pods))
         return all(scene.status(name).get("state") == "Completed" for name in names)
 
-    scene.until(all_are_over, "all runs to complete")
+    scene.until(all_have_finished, "all runs to complete")
     assert most <= 3
     assert all(len(scene.ever_attempts(name)) == 1 for name in names)
 
@@ -140,7 +140,7 @@ def test_runs_of_different_keys_do_not_wait_for_each_other(scene):
 def test_a_key_that_has_no_value_fails_the_run_with_that_reason(scene):
     limited(scene, key="$(params.where.region)", params=[{"name": "where", "type": "object"}])
     scene.start_of("orders", "a", params={"where": {}})
-    status = over(scene, "a")
+    status = finished(scene, "a")
     assert (status["state"], status["reason"]) == ("Failed", "ExpressionError")
     assert status["message"].startswith("the Flow's concurrency.key: ")
     assert "region" in status["message"]
@@ -158,7 +158,7 @@ def test_a_raised_limit_lets_the_next_ones_start_and_a_lowered_one_stops_no_run(
 
     scene.patch("Flow", "orders", {"spec": {"concurrency": {"limit": 1}}})
     cancel(scene, "a")
-    over(scene, "a")
+    finished(scene, "a")
     scene.start_of("orders", "d")
     queued(scene, "d", 2)
     assert scene.status("b")["state"] == "Running"
@@ -202,7 +202,7 @@ def test_one_run_more_is_skipped_where_the_flow_asks_for_that(scene):
     scene.reach("Running", "a")
     scene.start_of("orders", "b")
 
-    status = over(scene, "b")
+    status = finished(scene, "b")
     assert (status["state"], status["reason"]) == ("Skipped", "ConcurrencyLimit")
     assert "Flow orders allows 1 concurrent run; active: a" in status["message"]
     assert {kind["type"]: kind["status"] for kind in status["conditions"]}["Finished"] == "True"
@@ -219,7 +219,7 @@ def test_a_newer_run_takes_the_place_of_the_oldest(scene):
         "Flow",
         "orders",
         {
-            "tasks": [task(**FOR_EVER)],
+            "tasks": [task(**FOREVER)],
             "finally": [finish_up],
             "concurrency": {"limit": 1, "onLimit": "Replace"},
         },
@@ -228,7 +228,7 @@ def test_a_newer_run_takes_the_place_of_the_oldest(scene):
     scene.reach("Running", "a")
     scene.start_of("orders", "b")
 
-    status = over(scene, "a")
+    status = finished(scene, "a")
     assert (status["state"], status["shutdown"]["reason"]) == ("Cancelled", "RunReplaced")
     assert "replaced by run b" in status["shutdown"]["message"]
     assert scene.entry("clean-up", "a")["state"] == "Completed"
@@ -246,4 +246,4 @@ def test_of_many_newer_runs_the_newest_runs(scene):
 
     scene.reach("Running", "r5")
     for number in range(5):
-        assert over(scene, f"r{number}")["state"] == "Cancelled"
+        assert finished(scene, f"r{number}")["state"] == "Cancelled"

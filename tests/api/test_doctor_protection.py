@@ -38,13 +38,13 @@ def install(helm, namespace) -> Iterator[Install]:
     name = f"doctor-{namespace.removeprefix('test-')}"
 
     def install(**values: Any) -> None:
-        quiet = {
+        reduced = {
             "fullnameOverride": name,
             "crds": {"enabled": False},
             "replicas": 0,
             "uninstall": {"releasePods": False},
         }
-        helm("upgrade", "--install", name, str(CHART), "--values=-", values=quiet | values)
+        helm("upgrade", "--install", name, str(CHART), "--values=-", values=reduced | values)
 
     yield install
     helm("uninstall", name)

@@ -120,11 +120,11 @@ def test_clients_that_send_slowly_do_not_keep_a_genuine_delivery_out(scene, repl
 @contextmanager
 def forging(sender: Sender, count: int) -> Iterator[None]:
     """Post deliveries with a wrong signature, so many at any time, each after the answer to the one before."""
-    is_over = threading.Event()
+    has_ended = threading.Event()
 
     def forge() -> Counter[int]:
         answers: Counter[int] = Counter()
-        while not is_over.is_set():
+        while not has_ended.is_set():
             answers[sender.post({}, key=b"f" * 32).status] += 1
         return answers
 
@@ -133,7 +133,7 @@ def forging(sender: Sender, count: int) -> Iterator[None]:
         try:
             yield
         finally:
-            is_over.set()
+            has_ended.set()
     answered = sum((forger.result() for forger in forgers), Counter())
     assert answered[HTTPStatus.UNAUTHORIZED] > count, answered
 

@@ -66,14 +66,14 @@ def test_one_list_serves_all_silent_pods_of_a_namespace_and_an_unforeseen_error_
 ):
     for uid in PODS:
         report("Pod", uid, "FailedMount", f"no volume for {uid}")
-    told: list[str] = []
+    reported: list[str] = []
     errors: list[Exception] = []
-    changes = Changes(lambda: f"told: {told}, errors: {errors}")
+    changes = Changes(lambda: f"reported: {reported}, errors: {errors}")
 
     def record_pod(_: LiveRun, pod: Pod) -> None:
-        told.append(pod.metadata.name)
+        reported.append(pod.metadata.name)
         changes.touch()
-        if len(told) == 1:
+        if len(reported) == 1:
             raise UnforeseenError
 
     def handle_error(_: LiveRun, error: Exception) -> None:
@@ -89,7 +89,7 @@ def test_one_list_serves_all_silent_pods_of_a_namespace_and_an_unforeseen_error_
             events = PodEvents(client, registry, record_pod)
             for uid in PODS:
                 events.note_pod(silent_pod(namespace, uid))
-            await changes.until(lambda: set(told) == set(PODS), "what keeps each Pod from starting")
+            await changes.until(lambda: set(reported) == set(PODS), "what keeps each Pod from starting")
             await events.close()
             assert proxy.count(lambda seen: seen.path.endswith("/events")) == 2
         assert metrics.internal_errors.labels("Event")._value.get() == 1
@@ -99,23 +99,23 @@ def test_one_list_serves_all_silent_pods_of_a_namespace_and_an_unforeseen_error_
 
 def test_an_unforeseen_error_does_not_end_the_reader_of_the_events_of_jobs(connection, namespace, report):
     report("Job", "job", "FailedCreate", "exceeded quota")
-    told: list[str] = []
+    reported: list[str] = []
     errors: list[str] = []
-    changes = Changes(lambda: f"told: {told}, errors: {errors}")
+    changes = Changes(lambda: f"reported: {reported}, errors: {errors}")
 
     def on_warning(warning: str) -> None:
-        told.append(warning)
+        reported.append(warning)
         changes.touch()
-        if len(told) == 1:
+        if len(reported) == 1:
             raise UnforeseenError
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
             warnings = JobWarnings(client, on_error=lambda name, _: errors.append(name))
             warnings.watch_job(namespace, "job", on_warning)
-            await changes.until(lambda: len(told) > 1, "the warning to be told again")
+            await changes.until(lambda: len(reported) > 1, "the warning to be reported again")
             await warnings.close()
 
     asyncio.run(scenario())
-    assert set(told) == {"exceeded quota"}
+    assert set(reported) == {"exceeded quota"}
     assert errors == [namespace]

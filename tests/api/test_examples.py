@@ -79,7 +79,7 @@ def test_the_examples_of_events_react_to_each_of_them(scene, kubeconfig, tmp_pat
         }
 
 
-def test_the_example_of_a_backfill_makes_up_five_days(scene, kubeconfig, tmp_path):
+def test_the_example_of_a_backfill_runs_five_days(scene, kubeconfig, tmp_path):
     with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace):
         # In any order: the Backfill waits for what it names.
         apply(scene, "backfill.yaml")

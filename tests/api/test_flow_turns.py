@@ -114,7 +114,7 @@ def test_a_large_flow_that_waits_for_the_api_server_lets_others_have_their_turn(
             await operator.proxy.wait_for_requests(held, 1)
             async with asyncio.timeout(10), operator.store.large_specs.turn("another", LARGE):
                 assert not using.done()
-            waits.let_go.set()
+            waits.released.set()
             await using
 
     asyncio.run(scenario())
@@ -155,7 +155,7 @@ def test_nothing_is_kept_of_a_flow_that_is_deleted_while_it_is_validated(
             validating = asyncio.create_task(operator.reconcile(key))
             await operator.proxy.wait_for_requests(held, 1)
             controller.on_object(EventType.DELETED, controller.objects[key])
-            waits.let_go.set()
+            waits.released.set()
             await validating
             assert operator.retention[key] is None
             # Revisions would never be swept otherwise.

@@ -254,7 +254,7 @@ def test_a_pod_that_outlives_its_run_is_stopped(scene, replica, batch, workload,
         scene.until(lambda: not batch.list_namespaced_job(scene.namespace).items, "its Job to be deleted")
 
 
-def test_a_finished_pod_that_outlives_its_run_is_only_let_go(scene, replica):
+def test_a_finished_pod_that_outlives_its_run_only_loses_its_finalizer(scene, replica):
     with replica() as operator:
         scene.start(task(pod_outcome="run"))
         pod = scene.running_pod()

@@ -46,12 +46,12 @@ class Attacker:
         self._resources = dynamic.DynamicClient(client).resources
         self._is_refused = is_refused
 
-    def forge(self, body: dict[str, Any], is_over: Callable[[Any], bool] | None = None) -> None:
+    def forge(self, body: dict[str, Any], is_done: Callable[[Any], bool] | None = None) -> None:
         """Create an object, and wait until it is over and so could have been taken for ours; or see it refused.
 
         Args:
             body: the object.
-            is_over: whether it is; None: do not wait.
+            is_done: whether it is; None: do not wait.
         """
         resource = self._resources.get(api_version=body["apiVersion"], kind=body["kind"])
         if self._is_refused:
@@ -60,10 +60,10 @@ class Attacker:
             assert refused.value.status == 403
             return
         resource.create(body=body, namespace=self.namespace)
-        if is_over is None:
+        if is_done is None:
             return
         stream = resource.watch(namespace=self.namespace, name=body["metadata"]["name"], timeout=DEADLINE_S)
-        assert any(event["type"] == "DELETED" or is_over(event["object"].status) for event in stream), body["metadata"]
+        assert any(event["type"] == "DELETED" or is_done(event["object"].status) for event in stream), body["metadata"]
 
     def release(self, run: str) -> None:
         """Remove the finalizer of a run, if it exists."""
@@ -151,7 +151,7 @@ def settle(scene: Scene) -> None:
     scene.reach("Completed", "later")
 
 
-def test_a_pod_of_another_namespace_is_no_attempt_of_a_run(scene, attacker):
+def test_a_pod_of_another_namespace_is_not_an_attempt_of_a_run(scene, attacker):
     scene.start(task("pay", **RUNS))
     scene.reach_task("Running", "pay")
     attacker.forge(pod_of(scene, "pay"), has_succeeded)
@@ -169,7 +169,7 @@ def test_a_pod_of_another_namespace_under_the_name_of_an_attempt_is_none_either(
 
 
 @pytest.mark.parametrize("has_owner", [False, True], ids=["with labels alone", "with labels and owner"])
-def test_a_pod_of_another_name_is_no_attempt_of_a_run(scene, insider, has_owner):
+def test_a_pod_of_another_name_is_not_an_attempt_of_a_run(scene, insider, has_owner):
     scene.start(task("pay", **RUNS))
     real = scene.running_pod("pay")
     scene.reach_task("Running", "pay")
@@ -196,7 +196,7 @@ def test_a_pod_ends_no_child_run(scene, insider):
     assert scene.entry("call")["state"] == "Running"
 
 
-def test_a_run_of_another_namespace_is_no_child_run(scene, attacker):
+def test_a_run_of_another_namespace_is_not_a_child_run(scene, attacker):
     scene.create("Flow", "inner", {"tasks": [task("work", **RUNS)]})
     scene.start({"name": "call", "flow": {"name": "inner"}})
     scene.reach_task("Running", "call")
@@ -221,7 +221,7 @@ def test_a_run_of_another_namespace_is_no_child_run(scene, attacker):
     assert scene.status(child.metadata.name)["state"] == "Running"
 
 
-def test_a_job_that_is_not_ours_is_no_attempt_of_a_run(scene, insider):
+def test_a_job_that_is_not_ours_is_not_an_attempt_of_a_run(scene, insider):
     scene.start(task("pay", workload="Job", **RUNS))
     real = scene.running_pod("pay")
     scene.reach_task("Running", "pay")

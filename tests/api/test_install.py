@@ -54,10 +54,10 @@ def install(run: Run, namespace: str, release: str) -> Run:
 
 
 def values(run: Run, release: str, namespace: str) -> dict[str, object]:
-    told: dict[str, object] = json.loads(
+    stored: dict[str, object] = json.loads(
         run("helm", "get", "values", release, "--namespace", namespace, "-o", "json").stdout
     )
-    return told
+    return stored
 
 
 def test_it_adopts_crds_without_an_owner_and_then_runs_the_checks(install, run, release, namespace):
@@ -103,7 +103,7 @@ def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(install, run
     assert run("helm", "list", "--namespace", namespace, "--short").stdout == ""
 
 
-def test_a_second_release_is_told_which_release_owns_the_crds(install, run, release, namespace):
+def test_a_second_release_is_shown_which_release_owns_the_crds(install, run, release, namespace):
     assert install("--no-wait").returncode == 0
     done = run("penstock", "install", "-n", namespace, "--release", "second", "--no-wait")
     assert done.returncode == 1

@@ -349,7 +349,7 @@ def test_a_deposed_holder_that_asks_the_lease_stops_at_once(connection, namespac
 
 
 @pytest.mark.parametrize("cause", ["a person set a label", "the answer to a renewal got lost"])
-def test_a_conflict_that_is_no_takeover_is_survived(connection, namespace, leases, cause):
+def test_a_conflict_that_is_not_a_takeover_is_survived(connection, namespace, leases, cause):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (proxy, client):

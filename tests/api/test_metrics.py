@@ -120,9 +120,9 @@ def test_a_load_moves_every_metric_and_every_panel_has_data(scene, operator, pro
     for counter in ("schedule_lateness_seconds_count", "schedule_missed_ticks_total", "runs_total"):
         assert prometheus.settles_at_least(f"sum(increase(penstock_{counter}[5m]))", 0.1)
     without = [
-        f"{board.stem}: {panel['title']}: {query}"
-        for board in DASHBOARDS
-        for panel in json.loads(board.read_text())["panels"]
+        f"{dashboard.stem}: {panel['title']}: {query}"
+        for dashboard in DASHBOARDS
+        for panel in json.loads(dashboard.read_text())["panels"]
         for query in queries(panel, scene.namespace)
         if not any(math.isfinite(float(each["value"][1])) for each in prometheus.query(query))
     ]

@@ -40,9 +40,9 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     ) as server:
         assert server.stdout is not None
         try:
-            # It tells its addresses once it listens there.
-            told = next((line for line in server.stdout if f":{port}" in line), None)
-            assert told, "the server has ended"
+            # It prints its addresses once it listens there.
+            line = next((line for line in server.stdout if f":{port}" in line), None)
+            assert line, "the server has ended"
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()

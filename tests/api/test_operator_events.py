@@ -488,7 +488,7 @@ def test_a_suspended_schedule_accepts_deliveries_and_creates_no_run(scene, start
     assert scene.now["flowruns"] == {}
 
 
-def test_a_schedule_whose_only_event_cannot_be_listened_to_is_not_ready(scene, start):
+def test_a_schedule_whose_only_event_cannot_be_watched_is_not_ready(scene, start):
     start(port=None)
     schedule(scene, webhook())
     run_end = {"name": "end", "flowRun": {"flow": "orders", "states": ["Failed"]}}

@@ -48,7 +48,7 @@ def is_begun(scene: Scene) -> bool:
     return len(scene.pods(ever=True)) >= 1
 
 
-def is_first_over(scene: Scene) -> bool:
+def is_first_finished(scene: Scene) -> bool:
     return any(pod.status.get("phase") == "Succeeded" for pod in scene.pods())
 
 
@@ -60,7 +60,7 @@ def is_retrying(scene: Scene) -> bool:
     return len(scene.pods(ever=True)) >= 15
 
 
-def is_nearly_over(scene: Scene) -> bool:
+def is_nearly_finished(scene: Scene) -> bool:
     return len(scene.pods(ever=True)) >= WORK_PODS
 
 
@@ -76,7 +76,7 @@ def all_is_well(scene: Scene, name: str = "run") -> None:
 
 
 def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothing_twice(scene, replica):
-    points = (None, is_begun, is_first_over, is_mid_fan_out, is_retrying, is_nearly_over)
+    points = (None, is_begun, is_first_finished, is_mid_fan_out, is_retrying, is_nearly_finished)
     for number, point in enumerate(points):
         with replica() as operator:
             if point is None:
@@ -88,7 +88,7 @@ def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothi
         all_is_well(scene)
 
 
-@pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_over])
+@pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_finished])
 def test_an_operator_that_is_killed_once_resumes_where_it_was(scene, replica, point):
     with replica() as operator:
         scene.start(*WORK)

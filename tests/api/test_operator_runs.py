@@ -135,7 +135,7 @@ def test_out_of_memory_fails_the_task_whatever_its_exit_code(scene, exit_code):
         pytest.param(json.dumps({"text": "x" * 4084}), "4096 bytes", id="4096 bytes"),
     ],
 )
-def test_outputs_that_are_no_object_or_too_long_fail_the_task_and_say_so(scene, outputs, said):
+def test_outputs_that_are_not_an_object_or_too_long_fail_the_task_and_say_so(scene, outputs, said):
     scene.start(task(pod_outputs=outputs))
 
     assert scene.finish()["state"] == "Failed"
@@ -252,7 +252,7 @@ def test_a_task_waits_for_the_quota_and_then_runs_without_having_cost_an_attempt
     assert [(scene.entry(name)["attempt"], scene.entry(name).get("failures", 0)) for name in "ab"] == [(1, 0), (1, 0)]
 
 
-def test_tasks_over_a_memory_quota_run_when_it_is_removed(scene):
+def test_tasks_beyond_a_memory_quota_run_when_it_is_removed(scene):
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "memory"}, "spec": {"hard": {"requests.memory": "1Mi"}}}
     )

@@ -92,7 +92,7 @@ def test_no_pod_goes_before_its_outcome_is_stored(scene, replica, proxy):
     assert len(scene.ever_attempts()) == 1
 
 
-def test_a_run_keeps_fifty_pods_at_most_and_after_a_restart_those_of_finished_runs_go_on_time(scene, replica):
+def test_a_run_keeps_fifty_pods_at_most_and_after_a_restart_those_of_finished_runs_are_deleted_in_time(scene, replica):
     def pods_of(run: str) -> set[str]:
         return {pod.metadata.name for pod in scene.pods() if pod.metadata.labels[names.LABEL_RUN] == run}
 

@@ -33,7 +33,7 @@ class ConfigMap(msgspec.Struct):
     data: dict[str, str] = {}
 
 
-class Told(NamedTuple):
+class Reported(NamedTuple):
     event: EventType
     name: str
     value: str
@@ -41,30 +41,34 @@ class Told(NamedTuple):
 
 
 class Ear:
-    """Remembers what a reflector told."""
+    """Remembers the events of a reflector."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = []
-        self.changes = Changes(lambda: f"told: {self.told[-10:]}")
+        self.reported: list[Reported] = []
+        self.changes = Changes(lambda: f"reported: {self.reported[-10:]}")
 
     def __call__(self, event: EventType, item: ConfigMap | PartialObject) -> None:
         value = item.data.get("value", "") if isinstance(item, ConfigMap) else ""
-        self.told.append(Told(event, item.metadata.name, value, item.metadata.uid))
+        self.reported.append(Reported(event, item.metadata.name, value, item.metadata.uid))
         self.changes.touch()
 
     @property
     def events(self) -> list[tuple[EventType, str]]:
-        return [(told.event, told.name) for told in self.told]
+        return [(reported.event, reported.name) for reported in self.reported]
 
-    async def wait_for(self, event: EventType, name: str, value: str | None = None) -> Told:
-        def found() -> Told | None:
-            matching = (told for told in self.told if told[:2] == (event, name) and value in (None, told.value))
+    async def wait_for(self, event: EventType, name: str, value: str | None = None) -> Reported:
+        def found() -> Reported | None:
+            matching = (
+                reported
+                for reported in self.reported
+                if reported[:2] == (event, name) and value in (None, reported.value)
+            )
             return next(matching, None)
 
         await self.changes.until(lambda: found() is not None, f"{event} {name} {value or ''}")
-        told = found()
-        assert told is not None
-        return told
+        reported = found()
+        assert reported is not None
+        return reported
 
 
 def make_reflector(client, namespace, ear, **changes) -> Reflector:
@@ -128,8 +132,8 @@ def drop(core, namespace):
     return drop
 
 
-def names_of(told: Iterable[Told], event: EventType) -> set[str]:
-    return {item.name for item in told if item.event is event}
+def names_of(reported: Iterable[Reported], event: EventType) -> set[str]:
+    return {item.name for item in reported if item.event is event}
 
 
 def test_every_change_is_reported_once_and_in_order(connection, namespace, make, change, drop):
@@ -142,7 +146,7 @@ def test_every_change_is_reported_once_and_in_order(connection, namespace, make,
             drop("after")
             await ear.wait_for(DELETED, "after")
             assert ear.events == [(ADDED, "before"), (ADDED, "after"), (MODIFIED, "after"), (DELETED, "after")]
-            assert [told.value for told in ear.told] == ["1", "1", "2", "2"]
+            assert [reported.value for reported in ear.reported] == ["1", "1", "2", "2"]
 
     asyncio.run(scenario())
 
@@ -181,8 +185,8 @@ def test_an_expired_continue_token_restarts_the_list_which_finds_what_was_delete
             async with running(reflector):
                 await ear.wait_for(ADDED, "c4")
                 await ear.wait_for(DELETED, "c0")
-                assert names_of(ear.told, ADDED) == {f"c{number}" for number in range(5)}
-                assert len(ear.told) == 6, "nothing is told twice"
+                assert names_of(ear.reported, ADDED) == {f"c{number}" for number in range(5)}
+                assert len(ear.reported) == 6, "nothing is reported twice"
 
     asyncio.run(scenario())
 
@@ -194,8 +198,8 @@ def test_what_happened_during_a_gap_is_found_by_the_next_list(connection, namesp
 
     async def scenario() -> None:
         async with reflecting(connection, namespace) as (proxy, _, ear):
-            before = {told.name: told.uid for told in ear.told}
-            ear.told.clear()
+            before = {reported.name: reported.uid for reported in ear.reported}
+            ear.reported.clear()
             gate = proxy.fail(lambda seen: seen.is_watch, status=503)
             proxy.cut_streams()
             await proxy.wait_for_streams(0)
@@ -478,8 +482,8 @@ def test_an_object_of_a_megabyte_arrives(connection, namespace, make, change):
     async def scenario() -> None:
         async with reflecting(connection, namespace) as (_, _, ear):
             make("big", "x" * 900_000)
-            told = await ear.wait_for(ADDED, "big")
-            assert len(told.value) == 900_000
+            reported = await ear.wait_for(ADDED, "big")
+            assert len(reported.value) == 900_000
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ from tests.api.scene import Scene, Seen, task
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 
-FOR_EVER = {"pod_outcome": "run"}
+FOREVER = {"pod_outcome": "run"}
 
 
 def in_s(seconds: float) -> str:
@@ -218,7 +218,7 @@ def test_a_run_of_an_inline_spec_can_be_retried_and_its_retry_too(scene):
 
 
 def test_a_retry_waits_for_the_end_of_the_run_that_it_names(scene):
-    scene.start(task(**FOR_EVER))
+    scene.start(task(**FOREVER))
     scene.reach("Running")
 
     scene.create("FlowRun", "again", {"retryOf": {"name": "run"}, "suspend": False})
@@ -249,7 +249,7 @@ def test_a_retry_fails_of_a_run(scene, name, said):
 
 
 def test_a_retry_that_waits_fails_when_the_run_that_it_names_is_deleted(scene):
-    scene.start(task(**FOR_EVER))
+    scene.start(task(**FOREVER))
     scene.create("FlowRun", "again", {"retryOf": {"name": "run"}})
     scene.reach("Pending", "again")
     scene.delete("FlowRun", "run")
@@ -260,7 +260,7 @@ def test_a_retry_that_waits_fails_when_the_run_that_it_names_is_deleted(scene):
 
 
 def test_a_run_whose_status_a_person_makes_unreadable_stops_its_pods(scene):
-    scene.start(task(**FOR_EVER), task("other", **FOR_EVER))
+    scene.start(task(**FOREVER), task("other", **FOREVER))
     scene.reach_task("Running", "main")
     scene.reach_task("Running", "other")
 

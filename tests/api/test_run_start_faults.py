@@ -14,11 +14,11 @@ from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
-FOR_EVER = {"pod_outcome": "run"}
+FOREVER = {"pod_outcome": "run"}
 
 
-def going_on(scene: Scene) -> set[str]:
-    """Return the runs that have a Pod that is not over."""
+def active_runs(scene: Scene) -> set[str]:
+    """Return the runs that have a Pod that has not finished."""
     pods = [pod for pod in scene.pods() if pod.status.get("phase") not in {"Succeeded", "Failed"}]
     return {pod.metadata.labels[names.LABEL_RUN] for pod in pods}
 
@@ -29,9 +29,9 @@ def test_killed_repeatedly_it_never_runs_more_than_the_limit(scene, replica):
     order = [f"r{number}" for number in range(8)]
     most = 0
 
-    def are_over(number: int) -> bool:
+    def have_finished(number: int) -> bool:
         nonlocal most
-        most = max(most, len(going_on(scene)))
+        most = max(most, len(active_runs(scene)))
         return len([name for name in order if scene.status(name).get("state") == "Completed"]) >= number
 
     for number in range(0, 8, 2):
@@ -39,17 +39,17 @@ def test_killed_repeatedly_it_never_runs_more_than_the_limit(scene, replica):
             if not number:
                 for name in order:
                     scene.start_of("orders", name)
-            scene.until(lambda number=number: are_over(number) and going_on(scene), f"{number} runs to be over")
+            scene.until(lambda number=number: have_finished(number) and active_runs(scene), f"{number} runs to finish")
             operator.kill()
     with replica():
-        scene.until(lambda: are_over(8), "all runs to be over")
+        scene.until(lambda: have_finished(8), "all runs to finish")
 
     assert most <= 2
     assert all(len(scene.ever_attempts(name)) == 2 for name in order)
 
 
 def test_after_a_restart_queued_runs_are_queued_and_running_ones_run(scene, replica):
-    scene.create("Flow", "orders", {"tasks": [task(**FOR_EVER)], "concurrency": {"limit": 1}})
+    scene.create("Flow", "orders", {"tasks": [task(**FOREVER)], "concurrency": {"limit": 1}})
     with replica() as operator:
         for name in "abc":
             scene.start_of("orders", name)
@@ -66,7 +66,7 @@ def test_after_a_restart_queued_runs_are_queued_and_running_ones_run(scene, repl
 
 
 def test_a_slot_that_becomes_free_while_no_operator_runs_goes_to_the_next(scene, replica):
-    scene.create("Flow", "orders", {"tasks": [task(**FOR_EVER)], "concurrency": {"limit": 1}})
+    scene.create("Flow", "orders", {"tasks": [task(**FOREVER)], "concurrency": {"limit": 1}})
     with replica() as operator:
         for name in "ab":
             scene.start_of("orders", name)
@@ -134,7 +134,7 @@ def test_a_child_that_the_parent_did_not_see_is_found_after_a_restart(scene, rep
         scene.until(lambda: len(scene.now["flowruns"]) == 2 and scene.pods(), "the child to begin")
         operator.kill()
     if ends_meanwhile:
-        scene.until(lambda: not going_on(scene), "the child's Pod to end")
+        scene.until(lambda: not active_runs(scene), "the child's Pod to end")
     with replica():
         status = scene.finish()
     assert (status["state"], status["outputs"]) == ("Completed", {"x": 1})
@@ -142,7 +142,7 @@ def test_a_child_that_the_parent_did_not_see_is_found_after_a_restart(scene, rep
 
 
 def test_a_child_that_is_deleted_while_no_operator_runs_fails_its_task(scene, replica):
-    scene.create("Flow", "inner", {"tasks": [task(**FOR_EVER)]})
+    scene.create("Flow", "inner", {"tasks": [task(**FOREVER)]})
     with replica() as operator:
         scene.start({"name": "call", "flow": {"name": "inner"}})
         scene.until(lambda: scene.entry("call").get("state") == "Running", "the child to run")
@@ -155,7 +155,7 @@ def test_a_child_that_is_deleted_while_no_operator_runs_fails_its_task(scene, re
 
 
 def test_a_parent_that_is_ended_while_no_operator_runs_ends_its_child(scene, replica):
-    scene.create("Flow", "inner", {"tasks": [task(**FOR_EVER)]})
+    scene.create("Flow", "inner", {"tasks": [task(**FOREVER)]})
     with replica() as operator:
         scene.start({"name": "call", "flow": {"name": "inner"}})
         scene.until(lambda: scene.entry("call").get("state") == "Running", "the child to run")

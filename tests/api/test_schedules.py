@@ -230,7 +230,7 @@ def test_on_delete_is_carried_to_a_run_whose_status_and_owners_change_all_the_ti
             await proxy.wait_for_requests(lambda seen: seen.method == "PATCH", 1)
             scene.patch("FlowRun", name, {"status": {"state": "Running"}}, is_status=True)
             scene.patch("FlowRun", name, {"metadata": {"ownerReferences": [owner]}})
-            held.let_go.set()
+            held.released.set()
             await changing
 
     asyncio.run(scenario())

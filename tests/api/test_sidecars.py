@@ -17,7 +17,7 @@ def with_sidecar(**behaviour: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workload", ["Pod", "Job"])
-def test_a_task_is_over_when_main_is_though_a_sidecar_never_ends(at_work, workload):
+def test_a_task_finishes_with_main_though_a_sidecar_never_ends(at_work, workload):
     scene = at_work
     scene.start(
         task("a", workload=workload, podTemplate=with_sidecar(outputs='{"x": 1}')),

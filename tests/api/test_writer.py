@@ -238,7 +238,7 @@ def test_a_leader_deposed_while_a_write_waits_for_a_connection_sends_nothing(con
             writing = asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map("late")))
             await asked.wait()
             leading = False
-            held.let_go.set()
+            held.released.set()
             await reading
             with pytest.raises(NotLeaderError):
                 await writing

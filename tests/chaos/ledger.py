@@ -63,7 +63,7 @@ def history(etcd: str) -> Iterator[Change]:
 def put(etcd: str, values: Mapping[str, str]) -> None:
     """Store values by their keys, past the API server.
 
-    Each is a revision of its own, as everything that the API server stores: a watch that continues from a revision of
+    Each is a revision of its own, as everything that the API server stores: a watch that continues at a revision of
     several would miss the rest of them.
     """
     for key, value in values.items():

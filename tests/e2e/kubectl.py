@@ -94,8 +94,8 @@ class Kubectl:
             assert any(text in result.stderr for text in ("failed calling webhook", "was not recorded")), result.stderr
             assert time.monotonic() < give_up_at, f"no webhook answered in {timeout_s} s: {result.stderr}"
 
-    def tell(self, pod: str) -> None:
-        """Have the script UNTIL_TOLD end."""
+    def release(self, pod: str) -> None:
+        """Have the script UNTIL_RELEASED end."""
         self.run("exec", pod, "--container", "main", "--", "touch", "/tmp/go")
 
     def evict(self, pod: str) -> None:

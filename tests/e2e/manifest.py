@@ -17,8 +17,8 @@ FIRST_ATTEMPT_EXITS_WHEN_STOPPED = json.dumps(
     "#!/bin/sh\nif [ \"$ATTEMPT\" = 1 ]; then trap 'exit 0' TERM; echo ready; sleep 600 & wait; fi\n"
 )
 """The same, with a program that exits with 0 on SIGTERM, as YAML."""
-UNTIL_TOLD = json.dumps("until [ -e /tmp/go ]; do sleep 0.1; done")
-"""A script that runs until `Kubectl.tell` says so, as YAML."""
+UNTIL_RELEASED = json.dumps("until [ -e /tmp/go ]; do sleep 0.1; done")
+"""A script that runs until `Kubectl.release` ends it, as YAML."""
 
 _DEFAULTS: dict[str, Any] = {
     "image": IMAGE,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import IMAGE, UNTIL_TOLD, flow_run, task
+from tests.e2e.manifest import IMAGE, UNTIL_RELEASED, flow_run, task
 
 pytestmark = pytest.mark.e2e
 
@@ -48,12 +48,12 @@ def stopped(name: str) -> str:
     )
 
 
-def told(name: str, **spec: Any) -> str:
+def waiting_run(name: str, **spec: Any) -> str:
     """Return a run that waits until it is resumed."""
     return flow_run(
         name,
         f"""
-        - {{name: first, script: {UNTIL_TOLD}}}
+        - {{name: first, script: {UNTIL_RELEASED}}}
         - {{name: second, dependsOn: [first], command: ["true"]}}
         """,
         **spec,
@@ -71,16 +71,16 @@ STUCK = flow_run(
 def runs(shared: Kubectl) -> Kubectl:
     """kubectl where those runs have been started that wait for somebody."""
     asking = ask("patched") + ask("approved") + ask("rejected")
-    waiting = told("suspended") + told("drained", **{"finally": FINALLY})
+    waiting = waiting_run("suspended") + waiting_run("drained", **{"finally": FINALLY})
     shared.apply(asking + waiting + stopped("cancelled") + stopped("terminated") + STUCK)
     return shared
 
 
-def test_a_suspended_run_starts_nothing_and_goes_on_when_it_is_resumed(runs: Kubectl):
+def test_a_suspended_run_starts_nothing_and_continues_when_it_is_resumed(runs: Kubectl):
     pod = runs.reach("suspended", "first", "Running")["pod"]
 
     runs.change("suspended", suspend=True)
-    runs.tell(pod)
+    runs.release(pod)
     runs.wait("flowrun/suspended", "jsonpath={.status.state}=Paused")
     paused = runs.get("flowrun", "suspended")
     runs.change("suspended", suspend=False)
@@ -97,7 +97,7 @@ def test_a_drained_run_lets_what_runs_end_and_then_cleans_up(runs: Kubectl):
 
     runs.change("drained", shutdown="Drain")
     runs.wait("flowrun/drained", "jsonpath={.status.shutdown.mode}=Drain")
-    runs.tell(pod)
+    runs.release(pod)
     run = runs.finish("drained")
 
     assert (run["status"]["state"], run["status"]["reason"]) == ("Cancelled", "RunDrained")
@@ -154,7 +154,7 @@ def test_a_run_waits_for_a_person_who_approves_by_kubectl(runs: Kubectl):
     assert task(run, "cleanup")["outputs"] == {"saw": "Completed"}
 
 
-def test_a_run_goes_on_when_it_is_approved_on_the_command_line(runs: Kubectl):
+def test_a_run_continues_when_it_is_approved_on_the_command_line(runs: Kubectl):
     runs.wait("flowrun/approved", "jsonpath={.status.state}=Paused")
 
     runs.penstock("approve", "approved", "sign-off")

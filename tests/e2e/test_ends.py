@@ -160,7 +160,7 @@ SIDECARS = flow_run(
 
 
 @pytest.mark.parametrize("name", ["injected", "native"])
-def test_a_task_is_over_when_main_is_whatever_runs_beside_it(runs: Kubectl, name: str):
+def test_a_task_finishes_with_main_whatever_runs_beside_it(runs: Kubectl, name: str):
     run = runs.finish("sidecars", timeout_s=60)
 
     assert (task(run, name)["state"], task(run, name)["outputs"]) == ("Completed", {"done": True})

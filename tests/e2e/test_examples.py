@@ -54,7 +54,7 @@ def test_the_outputs_of_hello_are_those_of_its_tasks(applied: Kubectl):
     assert run["status"]["outputs"] == {"greeting": "Hello, Seattle!", "characters": 15}
 
 
-def test_the_backfill_makes_up_its_days(applied: Kubectl):
+def test_the_backfill_runs_its_days(applied: Kubectl):
     applied.wait("backfill/umbrella-in-march", "condition=Finished", timeout_s=300)
 
     (backfill,) = applied.get_all("backfills")

@@ -42,7 +42,7 @@ OUTER = flow(
     - {name: after-slow, dependsOnStates: [{task: slow, states: [Failed]}], command: ["true"]}
     - {name: no-object, allowFailed: 1, script: 'echo "[1]" > $PENSTOCK_OUTPUTS'}
     - {name: too-much, allowFailed: 1, script: 'head -c 5000 /dev/zero | tr "\\\\0" x > $PENSTOCK_OUTPUTS'}
-    - {name: told, allowFailed: 1, script: 'echo "the file says so" > $PENSTOCK_OUTPUTS; echo log; exit 5'}
+    - {name: said, allowFailed: 1, script: 'echo "the file says so" > $PENSTOCK_OUTPUTS; echo log; exit 5'}
     - {name: killed, allowFailed: 1, script: 'exec 2> /dev/null; sh -c "kill -9 \\$\\$"'}
     - {name: quiet, allowFailed: 1, logTail: false, script: 'echo log; exit 6'}
     - {name: long-log, allowFailed: 1, script: 'i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo "line $i"; done; exit 7'}
@@ -74,7 +74,7 @@ OF_ATTEMPT = ("attempt", "index", "reason", "message", "exitCode")
 OF_RUN = ("state", "reason", "message", "outputs", "progress", "counts", "params")
 
 
-def told(run: dict[str, Any]) -> Any:
+def outcome(run: dict[str, Any]) -> Any:
     """What a run's status says, without names, times and places."""
     status = run["status"]
     tasks = []
@@ -109,7 +109,7 @@ def test_a_manifest_gives_the_same_on_this_machine_as_in_the_cluster(kubectl: Ku
         stdin=subprocess.DEVNULL,
     )
 
-    here, there = told(json.loads(done.stdout)), told(kubectl.finish("parity"))
+    here, there = outcome(json.loads(done.stdout)), outcome(kubectl.finish("parity"))
     assert here == there, done.stderr
     assert here["state"] == "Completed"
     assert done.returncode == 0

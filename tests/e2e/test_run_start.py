@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import UNTIL_TOLD, flow, run_of, task
+from tests.e2e.manifest import UNTIL_RELEASED, flow, run_of, task
 
 pytestmark = pytest.mark.e2e
 
 
 def test_a_run_over_the_limit_is_queued_until_there_is_room(kubectl: Kubectl):
     kubectl.apply(
-        flow("one", f"[{{name: a, script: {UNTIL_TOLD}}}]", concurrency={"limit": 1, "onLimit": "Queue"}),
+        flow("one", f"[{{name: a, script: {UNTIL_RELEASED}}}]", concurrency={"limit": 1, "onLimit": "Queue"}),
     )
     kubectl.apply(run_of("one", "first"))
     running = kubectl.reach("first", "a", "Running")
@@ -20,9 +20,9 @@ def test_a_run_over_the_limit_is_queued_until_there_is_room(kubectl: Kubectl):
     kubectl.wait("flowrun/second", "jsonpath={.status.state}=Queued")
     queued = kubectl.get("flowrun", "second")["status"]
 
-    kubectl.tell(running["pod"])
+    kubectl.release(running["pod"])
     first = kubectl.finish("first")
-    kubectl.tell(kubectl.reach("second", "a", "Running")["pod"])
+    kubectl.release(kubectl.reach("second", "a", "Running")["pod"])
     second = kubectl.finish("second")
 
     assert (queued["reason"], queued["queuePosition"]) == ("ConcurrencyLimit", 1)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import SYSTEM_NAMESPACE
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import IMAGE, UNTIL_TOLD, flow, flow_run, run_of, task
+from tests.e2e.manifest import IMAGE, UNTIL_RELEASED, flow, flow_run, run_of, task
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +65,7 @@ def test_a_quota_of_pods_holds_tasks_back_and_fails_none(kubectl: Kubectl):
     assert "failed" not in task(run, "a")["items"]
 
 
-def test_tasks_over_a_quota_of_memory_wait_and_run_when_it_goes(kubectl: Kubectl):
+def test_tasks_beyond_a_memory_quota_wait_and_run_when_it_is_removed(kubectl: Kubectl):
     kubectl.run("create", "quota", "small", "--hard=requests.memory=16Mi")
     tasks = "".join(
         f"- {{name: {name}, command: ['true'], resources: {{requests: {{memory: 32Mi}}}}}}\n" for name in "ab"
@@ -90,7 +90,7 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
             - {name: sign-off, approval: {message: "Continue?"}}
             - {name: b, dependsOn: [a, sign-off], command: ["true"]}
             """,
-            **{"finally": [{"name": "cleanup", "image": IMAGE, "script": json.loads(UNTIL_TOLD)}]},
+            **{"finally": [{"name": "cleanup", "image": IMAGE, "script": json.loads(UNTIL_RELEASED)}]},
         )
     )
     kubectl.reach("survivor", "a", "Running")
@@ -101,7 +101,7 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
     kubectl.approve("survivor", "sign-off")
     cleanup = kubectl.reach("survivor", "cleanup", "Running")["pod"]
     kill_operator(leading_pod(admin))
-    kubectl.tell(cleanup)
+    kubectl.release(cleanup)
     run = kubectl.finish("survivor")
 
     assert run["status"]["state"] == "Completed"

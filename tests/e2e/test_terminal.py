@@ -28,11 +28,11 @@ def at_terminal(kubectl: Kubectl, *words: str) -> Terminal:
     return Terminal(typed, kubectl.environment)
 
 
-def test_a_log_is_followed_until_the_run_is_over(kubectl: Kubectl, pod: str):
+def test_a_log_is_followed_until_the_run_has_finished(kubectl: Kubectl, pod: str):
     with at_terminal(kubectl, "logs", "run", "-f") as screen:
         screen.read_until("talk | it begins")
         assert "it ends" not in screen.text
-        kubectl.tell(pod)
+        kubectl.release(pod)
         screen.read_until("talk | it ends")
         assert screen.end() == 0
 
@@ -43,5 +43,5 @@ def test_ctrl_c_ends_following_and_leaves_the_run(kubectl: Kubectl, pod: str):
         screen.type(CTRL_C)
         assert screen.end() == 130
         assert "Traceback" not in screen.text
-    kubectl.tell(pod)
+    kubectl.release(pod)
     assert kubectl.finish("run")["status"]["state"] == "Completed"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import IMAGE, UNTIL_TOLD, flow, flow_run, run_of, task
+from tests.e2e.manifest import IMAGE, UNTIL_RELEASED, flow, flow_run, run_of, task
 
 pytestmark = pytest.mark.e2e
 
@@ -132,7 +132,7 @@ class Waiting(NamedTuple):
     kubectl: Kubectl
     shown_at: Mapping[str, dt.datetime]
     """When a run had its reason."""
-    told_at: Mapping[str, dt.datetime]
+    reported_at: Mapping[str, dt.datetime]
     """When a run had an Event with that reason."""
     events: list[dict[str, Any]]
     listed: str
@@ -213,18 +213,18 @@ def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Waiting]:
             shared.apply(json.dumps(body))
         shared.wait("resourcequota/none", "jsonpath={.status.hard.pods}=0")
         with shared.background("get", "flowruns", *of_run) as runs:
-            cached = flow("cached", f"[{{name: a, script: {UNTIL_TOLD}, cache: {{key: same}}}}]")
+            cached = flow("cached", f"[{{name: a, script: {UNTIL_RELEASED}, cache: {{key: same}}}}]")
             started = "".join(flow_run(way.run, f"[{{name: a, {way.fields}}}]", **way.spec) for way in WAYS)
             shared.apply(started + cached + run_of("cached", "cache-first"))
             shared.reach("cache-first", "a", "Running")
             shared.apply(run_of("cached", CACHE.run))
             shown_at = first_times(runs, {way.run: way.reason for way in ALL})
         with shared.background("get", "events", about, *of_event) as events:
-            told_at = first_times(events, {way.run: f"task a: {way.reason}: " for way in ALL})
+            reported_at = first_times(events, {way.run: f"task a: {way.reason}: " for way in ALL})
         yield Waiting(
             shared,
             shown_at,
-            told_at,
+            reported_at,
             shared.get_all("events"),
             listed=shared.run("get", "flowruns"),
             listed_by_penstock=shared.penstock("get", "runs"),
@@ -266,7 +266,7 @@ def test_why_a_task_can_not_start_is_shown_within_15_seconds_of_kubernetes_sayin
     pod = task(waiting.kubectl.get("flowrun", way.run), "a").get("pod")
     said_at = waiting.said_at(way, pod)
 
-    took = {"status": waiting.shown_at[way.run] - said_at, "Event": waiting.told_at[way.run] - said_at}
+    took = {"status": waiting.shown_at[way.run] - said_at, "Event": waiting.reported_at[way.run] - said_at}
 
     assert max(took.values()) <= dt.timedelta(seconds=WITHIN_S + ROUNDING_S), took
 

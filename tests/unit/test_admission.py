@@ -151,7 +151,7 @@ def test_what_works_passes_in_silence(kind, spec):
         ),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_field_first(kind, spec, want):
+def test_what_is_invalid_is_refused_with_the_field_first(kind, spec, want):
     said = message(kind, spec)
     assert re.search(want, said), said
 
@@ -319,7 +319,7 @@ def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
 
 
 @pytest.mark.parametrize("body", [{}, {"request": {}}, {"request": {"uid": "1", "operation": "CREATE"}}], ids=str)
-def test_a_body_that_is_no_review_gets_an_answer(body):
+def test_a_body_that_is_not_a_review_gets_an_answer(body):
     reply = asyncio.run(Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may).validate_flow(body))
     assert reply["response"]["allowed"] is True
 

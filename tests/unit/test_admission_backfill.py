@@ -27,7 +27,7 @@ from tests.unit.reviews import OCTOBER, anyone_may, look_up, look_up_run, look_u
         ),
     ],
 )
-def test_a_backfill_that_cannot_work_is_refused(change, said):
+def test_an_invalid_backfill_is_refused(change, said):
     response = asyncio.run(
         Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may).validate_backfill(
             review_of("Backfill", {**OCTOBER, **change})

@@ -155,7 +155,7 @@ def test_the_groups_of_the_approval_are_recorded_first():
         pytest.param({"retryOf": {"name": "r"}}, False, "its approval names who may", id="a retry"),
     ],
 )
-def test_another_user_is_refused_and_told_who_decides_if_that_may_be_read(spec, may_read, want):
+def test_another_user_is_refused_and_shown_who_decides_if_that_may_be_read(spec, may_read, want):
     response = record(review("bob", {**spec, "approvals": [APPROVE]}, spec), may_read=may_read)
     assert response["allowed"] is False
     assert response["status"]["message"] == f"spec.approvals: bob may not decide about task ask: {want}"

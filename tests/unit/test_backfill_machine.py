@@ -197,7 +197,7 @@ class Operator:
         """Take one Backfill on, and let a run end now and then."""
         one, max_active = self.machine(which), self.options[which]["max_active"]
         for tick, number in one.advance(max_active=max_active, is_suspended=False):
-            self.tell(self.world.create(tick, number, f"backfill-{which}"))
+            self.observe(self.world.create(tick, number, f"backfill-{which}"))
             if self.crashes():
                 del self.machines[which]
                 break
@@ -206,9 +206,9 @@ class Operator:
         if which in self.machines and self.world.rng.random() < 0.7:
             self.stored[which] = one.record.to_status()
         if self.world.rng.random() < 0.7:
-            self.tell(self.world.progress())
+            self.observe(self.world.progress())
 
-    def tell(self, run: TickRun | None) -> None:
+    def observe(self, run: TickRun | None) -> None:
         if run is not None:
             for one in self.machines.values():
                 one.observe(run)

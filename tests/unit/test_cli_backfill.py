@@ -56,8 +56,8 @@ def test_a_line_says_how_far_it_is_and_what_holds_it_up():
 
 
 def test_it_has_finished_by_its_condition():
-    over = [{"type": "Finished", "status": "True"}]
-    assert is_backfill_finished(backfill(conditions=over))
+    conditions = [{"type": "Finished", "status": "True"}]
+    assert is_backfill_finished(backfill(conditions=conditions))
     assert not is_backfill_finished(backfill(conditions=[{"type": "Finished", "status": "False"}]))
     assert (
         backfill_outcome(backfill(state="Failed", message="3 ticks: 3 failed"))

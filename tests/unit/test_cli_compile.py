@@ -99,7 +99,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "want"),
     [
         (
             ["FILE:choosy"],
@@ -123,7 +123,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )
-def test_an_error_is_reported_in_one_line(file, capsys, words, told):
+def test_an_error_is_reported_in_one_line(file, capsys, words, want):
     Path("leaving_module.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
 
     code = main(["compile", *(word.replace("FILE", file) for word in words)])
@@ -131,7 +131,7 @@ def test_an_error_is_reported_in_one_line(file, capsys, words, told):
     error = capsys.readouterr().err.splitlines()
     assert code == 1
     assert error[-1].startswith("penstock: ")
-    assert told.replace("FILE", file) in error[-1]
+    assert want.replace("FILE", file) in error[-1]
 
 
 @pytest.mark.parametrize("text", ["1e3", "0o17", "y", "No", "1_000", "", "~", ".5", "2026-11", "a: b", "ünï", "x\ny"])

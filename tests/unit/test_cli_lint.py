@@ -188,7 +188,7 @@ def test_a_fault_of_the_structure_does_not_hide_those_of_the_content(text, hidde
     ]
 
 
-def test_a_decision_about_a_task_that_is_no_approval_is_warned_of_by_the_flow_in_another_file(tmp_path, capsys):
+def test_a_decision_about_a_task_that_is_not_an_approval_is_warned_of_by_the_flow_in_another_file(tmp_path, capsys):
     flow, run = tmp_path / "flow.yaml", tmp_path / "run.yaml"
     flow.write_text(FLOW.replace("image: x", "image: 'x:1'"))
     run.write_text(RUN + "  approvals: [{task: load, decision: Approve}]\n")

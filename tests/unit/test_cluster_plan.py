@@ -71,7 +71,7 @@ def test_a_plan_is_read_back_as_it_was_saved():
     assert list(saved_plans()) == [plan]
 
 
-def test_a_plan_that_was_cut_short_is_no_plan(tmp_path: Path):
+def test_a_plan_that_was_cut_short_is_not_a_plan(tmp_path: Path):
     plan = plan_of("one")
     (plan.state_dir / "cluster.json").write_text('{"name": "one"')
 

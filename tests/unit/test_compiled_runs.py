@@ -467,18 +467,18 @@ def test_failures_that_are_allowed_reach_whoever_wants_to_know(tmp_path):
             return number
 
         @task
-        def tell(values: object) -> list[str]:
+        def note_values(values: object) -> list[str]:
             listed = values if isinstance(values, list) else [values]
             return ["failed" if isinstance(each, Exception) else str(each) for each in listed]
 
         @flow
         def etl():
             futures = picky.map([0, 1, 2])
-            together = tell.submit(allow_failure(futures))
-            one_by_one = tell.map(allow_failure(futures))
+            together = note_values.submit(allow_failure(futures))
+            one_by_one = note_values.map(allow_failure(futures))
             state = picky(1, return_state=True)
-            after = tell.submit("after")
-            skipped = tell.submit(allow_failure(tell.submit(state)))
+            after = note_values.submit("after")
+            skipped = note_values.submit(allow_failure(note_values.submit(state)))
             return [each.result() for each in (together, one_by_one, after, skipped)]
         """,
     )
@@ -529,12 +529,12 @@ def test_a_script_that_compiles_itself_hands_on_its_own_classes(tmp_path):
         tmp_path,
         """
         @task
-        def tell(row: Row, kind: Colour) -> str:
+        def describe(row: Row, kind: Colour) -> str:
             return f"{row.day} {kind.value}"
 
         @flow
         def etl() -> str:
-            return tell(Row("mon", ()), Colour.RED)
+            return describe(Row("mon", ()), Colour.RED)
 
         if __name__ == "__main__":
             import json
@@ -576,7 +576,7 @@ def test_params_that_are_left_out_are_none(tmp_path):
         tmp_path,
         """
         @task
-        def tell(*values: object) -> str:
+        def describe(*values: object) -> str:
             return repr(values)
 
         @flow(run_as="pod")
@@ -585,7 +585,7 @@ def test_params_that_are_left_out_are_none(tmp_path):
 
         @flow
         def etl(most: int | None = None, until: dt.date | None = None, names: list[str] | None = None) -> list[str]:
-            return [tell(most, until, names), inner(until)]
+            return [describe(most, until, names), inner(until)]
         """,
     )
 
@@ -623,7 +623,7 @@ def test_items_with_the_same_input_use_each_others_results(tmp_path):
     assert run.tasks["load"]["items"]["counts"] == {"Cached": 1, "Completed": 2}
 
 
-def test_on_failure_of_a_flow_is_told_the_error_when_its_run_has_finished(tmp_path):
+def test_on_failure_of_a_flow_receives_the_error_when_its_run_has_finished(tmp_path):
     file = write(
         tmp_path,
         """
@@ -653,12 +653,12 @@ def test_on_failure_of_a_flow_is_told_the_error_when_its_run_has_finished(tmp_pa
 
     assert (good.state, good.tasks["hooks-2"]["state"]) == ("Completed", "Skipped")
     assert (bad.state, bad.tasks["hooks-2"]["state"]) == ("Failed", "Completed")
-    told = "etl run Failed FAILED task hooks failed: exit code 1: AssertionError: it is bad\n"
-    assert (tmp_path / "notes").read_text() == told * 2
+    note = "etl run Failed FAILED task hooks failed: exit code 1: AssertionError: it is bad\n"
+    assert (tmp_path / "notes").read_text() == note * 2
     assert "Hook 'raises' raised" in bad.logs["hooks-2/None/1"]
 
 
-def test_on_failure_is_told_every_item_that_failed(tmp_path):
+def test_on_failure_receives_every_item_that_failed(tmp_path):
     file = write(
         tmp_path,
         """

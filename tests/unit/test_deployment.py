@@ -132,6 +132,6 @@ def test_run_deployment_without_a_server_and_a_cluster_says_both(home, monkeypat
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(
         CommandError, match="no process on this machine serves 'other', and no cluster configured"
-    ) as told:
+    ) as raised:
         run_deployment("etl/other")
-    assert told.value.__suppress_context__
+    assert raised.value.__suppress_context__

@@ -131,11 +131,11 @@ def test_long_text_is_cut_and_markup_is_escaped():
 )
 def test_2000_tasks_make_a_picture_whose_sides_are_within_the_limit(upstream):
     nodes = make_nodes(*(task(f"t{place}", *(f"t{other}" for other in upstream(place))) for place in range(2000)))
-    told: list[str] = []
-    png = paint("".join(write_svg(nodes, "t")), warn=told.append)
+    warnings: list[str] = []
+    png = paint("".join(write_svg(nodes, "t")), warn=warnings.append)
     assert png.startswith(b"\x89PNG")
     assert max(struct.unpack(">II", png[16:24])) <= MAX_SIDE
-    assert all(text.endswith("-o svg is readable") for text in told)
+    assert all(text.endswith("-o svg is readable") for text in warnings)
 
 
 DENSE = [task(f"t{place}", *(f"t{other}" for other in {place // 2, place // 3} - {place})) for place in range(60)]

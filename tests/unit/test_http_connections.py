@@ -333,7 +333,7 @@ def secured(server: asyncio.Server | socket.socket) -> Served:
 )
 def test_a_tls_handshake_that_fails_leaves_nothing_open(ending, want):
     async def scenario() -> None:
-        is_begun, is_over = asyncio.Event(), asyncio.Event()
+        is_begun, has_ended = asyncio.Event(), asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -351,7 +351,7 @@ def test_a_tls_handshake_that_fails_leaves_nothing_open(ending, want):
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
-            is_over.set()
+            has_ended.set()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         served = secured(server)
@@ -366,7 +366,7 @@ def test_a_tls_handshake_that_fails_leaves_nothing_open(ending, want):
                 text = rf"cannot connect to 127\.0\.0\.1:{served.port}: .*({want})"
                 with pytest.raises(ConnectionError, match=text):
                     await request
-            await is_over.wait()
+            await has_ended.wait()
             assert not served.connections._open
 
     asyncio.run(scenario())

@@ -88,7 +88,7 @@ def test_json_is_cut_where_it_is_too_deep_and_nowhere_else():
     assert json.loads(cut_depth(text)) == [nested(MAX_LEVELS)[0], json.loads(cut_depth(too_deep))[0], 7]
 
 
-def test_bytes_that_are_no_text_are_replaced_at_any_depth():
+def test_bytes_that_are_not_text_are_replaced_at_any_depth():
     decoder = msgspec.json.Decoder(dict[str, Any])
     assert decode_json(decoder, b'{"a\xff": "\xc3\xa9\xfe"}') == {
         "a\N{REPLACEMENT CHARACTER}": "\u00e9\N{REPLACEMENT CHARACTER}"

@@ -36,9 +36,9 @@ def test_json_has_one_object_a_line_with_what_came_as_extra():
         )
 
     (line,) = lines_of("info", LogFormat.JSON, speak)
-    told = json.loads(line)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
-    assert told == {
+    record = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record.pop("time"))
+    assert record == {
         "level": "info",
         "logger": "penstock_operator.runs.controller",
         "message": "Run a:\n started",

@@ -201,17 +201,17 @@ def test_a_retry_waits_for_its_delay_and_the_delay_grows():
 
 def test_the_event_of_a_failed_attempt_says_when_the_next_one_is_and_which_retry_it_is():
     existing = world("tasks: [{name: a, retry: {limit: 2, delay: 10s, factor: 3, jitter: 0%}}]", ALWAYS_FAILS)
-    told = []
+    messages = []
     for _ in range(3):
         existing.step()
         (pod,) = existing.live_pods()
         existing.progress(pod)
         existing.progress(existing.pods[pod.pod])
         step = existing.step()
-        told += [notice.message for notice in step.notices if notice.reason.startswith("Task")]
+        messages += [notice.message for notice in step.notices if notice.reason.startswith("Task")]
         existing.now = step.wake_at or existing.now
 
-    assert [message.partition(" (")[2] for message in told] == [
+    assert [message.partition(" (")[2] for message in messages] == [
         "attempt 1; retry 1 of 2 in 10 s)",
         "attempt 2; retry 2 of 2 in 30 s)",
         "attempt 3)",

@@ -180,7 +180,7 @@ def test_a_quota_that_holds_a_task_is_shown_in_the_run():
     assert existing.status["message"] == "task load: exceeded quota: pods"
 
 
-def test_a_running_task_whose_node_is_not_heard_of_is_shown():
+def test_a_running_task_whose_node_does_not_report_is_shown():
     stage = Stage("tasks: [{name: load}]")
     (pod,) = stage.world.live_pods()
     stage.world.progress(pod)
@@ -237,7 +237,7 @@ def test_what_does_not_end_by_itself_has_a_default_queue_timeout(reason, hours):
     ("fields", "reason", "is_held"),
     [
         pytest.param("", "AdmissionQueue", True, id="a queue holds it"),
-        pytest.param("", "NodeLost", False, id="its node is not heard of"),
+        pytest.param("", "NodeLost", False, id="its node does not report"),
         pytest.param("", None, False, id="nothing is known"),
         pytest.param(", queueTimeout: 0s", "ImagePullFailed", False, id="the task has no limit"),
         pytest.param(", queueTimeout: 100h", "ImagePullFailed", False, id="the task has a longer one"),

@@ -163,7 +163,7 @@ def test_something_without_a_counterpart_is_an_exit_code_of_its_own(tmp_path, ca
 
 
 @pytest.mark.parametrize("content", [b"def (", b"\xff\xfe", b"x = '\x00'"])
-def test_a_file_that_is_no_program_is_named_and_does_not_end_the_others(content, tmp_path, capsys):
+def test_a_file_that_is_not_a_program_is_named_and_does_not_end_the_others(content, tmp_path, capsys):
     (tmp_path / "a.py").write_bytes(content)
     (tmp_path / "b.py").write_text("import prefect\n")
     assert main([str(tmp_path)]) == UNREADABLE

@@ -151,7 +151,7 @@ def test_a_main_container_that_succeeded_has_completed(observed):
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.")]), "Unschedulable", False, id="a workspace is not to blame for all"),
         pytest.param(pod("Pending", conditions=[condition("PodScheduled", "Unschedulable", "pod has unbound immediate PersistentVolumeClaims.")]), "ClaimUnbound", False, id="a claim of the user's own"),
         pytest.param(pod("Pending", main=waiting("CreatePodSandboxError")), "SandboxFailed", False, id="no sandbox"),
-        pytest.param(pod("Running", main=RUNNING, conditions=[condition("Ready", ""), condition("ContainersReady", "", status="True")]), "NodeLost", False, id="its node is not heard of"),
+        pytest.param(pod("Running", main=RUNNING, conditions=[condition("Ready", ""), condition("ContainersReady", "", status="True")]), "NodeLost", False, id="its node does not report"),
         pytest.param(pod("Running", main=RUNNING, deleted=True, conditions=[condition("DisruptionTarget", "DeletionByTaintManager", status="True")]), "NodeLost", False, id="it is deleted because of its node"),
         pytest.param(pod("Running", main=RUNNING, conditions=[condition("Ready", "ContainersNotReady"), condition("ContainersReady", "ContainersNotReady")]), None, False, id="a container is not ready"),
     ],

@@ -98,15 +98,15 @@ def test_times_of_the_lease_that_do_not_fit_together_are_refused():
         parse(["--lease-duration=5s"], {})
 
 
-def test_the_variable_that_kubernetes_sets_for_a_service_of_our_name_is_no_option():
+def test_the_variable_that_kubernetes_sets_for_a_service_of_our_name_is_not_an_option():
     assert parse([], {"PENSTOCK_WEBHOOK_PORT": "tcp://10.96.0.12:443"}).webhook_port == 9443
 
 
 def test_help_lists_every_option_with_its_default_and_its_variable():
     script = "import sys; from penstock_operator.options import parse; parse(sys.argv[1:], {})"
     done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True)
-    told = re.sub(r"\s+", " ", done.stdout)
-    for flag in re.findall(r"\[(--[a-z-]+) ", told):
+    text = re.sub(r"\s+", " ", done.stdout)
+    for flag in re.findall(r"\[(--[a-z-]+) ", text):
         variable = "PENSTOCK_" + flag[2:].replace("-", "_").upper()
-        assert re.search(rf"{flag} [A-Z|a-z]+ [^)]*\(default: [^;]+; environment: {variable}\)", told), flag
-    assert told.count("environment:") == 22
+        assert re.search(rf"{flag} [A-Z|a-z]+ [^)]*\(default: [^;]+; environment: {variable}\)", text), flag
+    assert text.count("environment:") == 22

@@ -56,7 +56,7 @@ def test_what_follows_from_values_of_a_run_is_marked():
     assert found.unknown == {"spec.nodeSelector.z"}
 
 
-def test_defaults_and_items_that_are_known_are_no_placeholders():
+def test_defaults_and_items_that_are_known_are_not_placeholders():
     (found,) = samples(
         {"name": "a", "forEach": {"items": ["x"]}, **template(hostname="$(item)", nodeSelector={"z": "$(params.z)"})},
         params=[{"name": "z", "default": "eu"}],

@@ -179,7 +179,7 @@ def test_a_coroutine_gets_the_slot_that_a_thread_releases(monkeypatch):
 
 
 @pytest.mark.parametrize("timeout_s", [0, 0.05])
-def test_a_coroutine_that_gets_no_slot_in_time_is_told_so(timeout_s, monkeypatch):
+def test_a_coroutine_that_gets_no_slot_in_time_gets_a_timeout_error(timeout_s, monkeypatch):
     monkeypatch.setenv("PENSTOCK_LIMITS", "database=1")
 
     async def main():
@@ -223,7 +223,7 @@ def test_the_slots_of_a_rate_become_free_by_time(monkeypatch):
     assert time.monotonic() - began >= 0.09
 
 
-def test_a_limit_without_a_rate_is_no_rate_limit(monkeypatch):
+def test_a_limit_without_a_rate_is_not_a_rate_limit(monkeypatch):
     monkeypatch.setenv("PENSTOCK_LIMITS", "database=2")
     with pytest.raises(LimitError, match="has no rate: write PENSTOCK_LIMITS='database=2/1m'"):
         rate_limit("database")
@@ -350,7 +350,7 @@ def test_a_limit_of_a_tag_is_refused_when_a_flow_is_compiled_and_in_its_pods(mon
         uses_tagged()
 
 
-def test_a_task_that_needs_the_slot_of_its_caller_is_refused_and_does_not_wait_for_ever(monkeypatch):
+def test_a_task_that_needs_the_slot_of_its_caller_is_refused_and_does_not_wait_forever(monkeypatch):
     monkeypatch.setenv("PENSTOCK_LIMITS", "tag:x=1")
 
     @task(tags=["x"])

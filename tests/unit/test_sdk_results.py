@@ -538,7 +538,7 @@ def test_a_value_that_contains_itself_has_no_fingerprint():
         fingerprint(loop)
 
 
-def test_a_flow_in_a_flow_runs_again_if_its_parameters_cannot_be_told_apart():
+def test_a_flow_in_a_flow_runs_again_if_its_parameters_have_no_fingerprint():
     attempts = []
 
     @flow(persist_result=True)

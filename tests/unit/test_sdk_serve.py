@@ -381,7 +381,7 @@ def test_serving_at_import_is_refused_with_what_to_do(script, home):
 
 
 class Request:
-    """A request for a run, and what its sender is told."""
+    """A request for a run, and its answers."""
 
     def __init__(self, *, name=None, key=None, scheduled_time=None, **parameters):
         self.parameters = parameters
@@ -421,7 +421,7 @@ class Mail:
         return due
 
 
-def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_told():
+def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_notified():
     world = MailedWorld(until=NINE + 2 * MINUTE, takes=timedelta(seconds=30))
     first, second = Request(day="a"), Request(day="b")
     mail = Mail(world, [(NINE, first), (NINE, second)])
@@ -469,8 +469,8 @@ def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
     Server(
         [], world, requested=[Requested("etl", Mail(world, [(NINE, wrong), (NINE, right)]), launch, limit=None)]
     ).serve()
-    [told, closed] = wrong.answers
-    assert "etl-1 could not be started: invalid arguments for 'etl'" in told["error"]
+    [refused, closed] = wrong.answers
+    assert "etl-1 could not be started: invalid arguments for 'etl'" in refused["error"]
     assert closed == "closed"
     assert right.answers[1:] == [{"code": 0, "state": None}, "closed"]
 
@@ -530,7 +530,7 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
     assert process.returncode == 0
 
 
-def test_a_name_that_is_no_name_of_kubernetes_can_be_served():
+def test_a_name_that_kubernetes_does_not_allow_can_be_served():
     body = etl.to_deployment("My flow/nightly_1", cron="@daily").schedules()[0]
     assert object_name(body["metadata"]["name"]) == "my-flow-nightly-1"
 

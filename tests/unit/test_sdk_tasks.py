@@ -535,7 +535,7 @@ def test_a_function_that_names_runs_returns_a_string(name, kind):
         named_flow()
 
 
-def test_zero_seconds_are_no_limit():
+def test_zero_seconds_mean_no_limit():
     assert task(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
     assert flow(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
 

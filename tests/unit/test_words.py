@@ -1,7 +1,8 @@
 """The words of code, messages and pages: those of Kubernetes and Prefect, so that a reader's first guess is right.
 
-Two kinds are refused: words and phrases that have no ordinary meaning here, wherever they stand; and, in identifiers
-only, ordinary words that served as names for something that has a name of its own in the field.
+Two kinds are refused: words and phrases that have no ordinary meaning here, wherever they stand, in identifiers too
+(`goes_on` is "goes on"); and, in identifiers only, ordinary words that served as names for something that has a name of
+its own in the field.
 """
 
 import ast
@@ -68,12 +69,31 @@ NAMES = {
     "unit": "task instance",
     "units": "task instances",
 }
-"""Words that are refused as parts of names in sdk/ and operator/, each with what to say in its place."""
+"""Words that are refused as parts of names, each with what to say in its place."""
 
-ALLOWED_NAMES = {"QUIET_LOGGERS", "hand_over", "is_quiet", "quiet", "quiet_level", "unit"}
-"""Names in which such a word has its ordinary meaning: a log level, an option, a unit of time."""
+ORDINARY_IN_SENTENCES = {"over", "room"}
+"""Words that a test's name, which is a sentence, may have: `a_fan_out_over_nothing`, `leaves_no_room`."""
 
-FOLDERS = ("sdk", "operator", "helm", "docs", "examples", "demo", "bench", "tests", "crds")
+NAMED_PHRASES = PHRASES | {r"(?:is|are|was|were)(?: \w+)? over$": "finished"}
+"""Phrases that are refused in names, each with what to say in its place."""
+
+ALLOWED_NAMES = {
+    "NOT_MADE_UP",
+    "QUIET_LOGGERS",
+    "closing_over",
+    "hand_over",
+    "is_quiet",
+    "loops_over_a_param",
+    "loops_over_nothing",
+    "quiet",
+    "quiet_level",
+    "sent_over",
+    "unit",
+}
+"""Names in which such a word has its ordinary meaning (a log level, an option, a unit), or is part of the API."""
+
+NOT_OURS = ("compat/programs/",)
+"""Programs in the words of Prefect's users."""
 
 
 def tracked() -> list[str]:
@@ -112,13 +132,38 @@ def test_a_phrase_without_an_ordinary_meaning_stands_nowhere(phrase):
     assert not found, f"say: {PHRASES[phrase]}\n" + "\n".join(found)
 
 
+def better_names(name: str) -> list[str]:
+    """Return what to say in place of each word and phrase of a name that is refused."""
+    words = words_of(name)
+    ordinary = ORDINARY_IN_SENTENCES if name.startswith("test_") else set()
+    refused = [NAMES[word] for word in words if word in NAMES and word not in ordinary]
+    return refused + [say for phrase, say in NAMED_PHRASES.items() if re.search(rf"\b(?:{phrase})\b", " ".join(words))]
+
+
 def test_no_name_is_made_of_a_word_that_the_field_does_not_use():
     found = []
     for file in tracked():
-        if file.endswith(".py") and file.startswith(("sdk/", "operator/")):
+        if file.endswith(".py") and not file.startswith(NOT_OURS):
             for name in sorted(identifiers((ROOT / file).read_text()) - ALLOWED_NAMES):
-                found += [f"{file}: {name}: say {NAMES[word]}" for word in words_of(name) if word in NAMES]
+                found += [f"{file}: {name}: say {say}" for say in better_names(name)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused"),
+    [
+        ("is_over", True),
+        ("all_are_over", True),
+        ("is_nearly_over", True),
+        ("UNTIL_TOLD", True),
+        ("test_a_task_is_over_when_main_is", True),
+        ("test_a_run_goes_on_when_it_is_resumed", True),
+        ("test_a_fan_out_over_nothing_is_skipped", False),
+        ("has_finished", False),
+    ],
+)
+def test_a_name_is_read_by_its_words(name, is_refused):
+    assert bool(better_names(name)) is is_refused
 
 
 def test_no_file_is_named_by_a_word_that_the_field_does_not_use():
