@@ -42,7 +42,7 @@ class Prometheus:
         return float(result[0]["value"][1]) if result else 0.0
 
     def settles_at_least(self, expression: str, wanted: float) -> bool:
-        """Ask until the value is there or the time is over: Prometheus tells nobody when it has scraped."""
+        """Ask until the value is there or the time has passed: Prometheus does not report when it has scraped."""
         deadline = time.monotonic() + SCRAPED_WITHIN_S
         while time.monotonic() < deadline:
             if self.value(expression) >= wanted:

@@ -63,7 +63,7 @@ def rain(first: int = 2012, last: int = 2016) -> list[str]:
     for line in lines:
         print(line)
     if any("no count" in line for line in lines):
-        raise LookupError("not all years could be had")
+        raise LookupError("some years have no data")
     return lines
 
 

@@ -198,7 +198,7 @@ class FlowMetrics:
             if known.has_expectation:
                 self._metrics.flow_expected_success.remove(*key)
         self._remove_series(key)
-        # Runs with an inline spec have no Flow that could say when they are over.
+        # Runs with an inline spec have no Flow that could say when they have finished.
         if not any(each.namespace == key.namespace for each in self._known):
             self._remove_series(ObjectKey(key.namespace, INLINE))
 

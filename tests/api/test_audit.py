@@ -170,7 +170,7 @@ def test_no_decision_counts_by_a_record_that_was_there_before_it(policy, people,
     for name, is_done in (("planted", True), ("planted-too", False)):
         said = people.patch("alice", name, {"spec": {"approvals": [{"task": "ask", "decision": "Approve"}]}})
         assert said.is_done is is_done, said.text
-        assert is_done or "a decision that nobody has made, about ask: cancel this run, and retry it" in said.text
+        assert is_done or "a decision that was not made, about ask: cancel this run, and retry it" in said.text
 
 
 @pytest.mark.usefixtures("policy")

@@ -58,7 +58,7 @@ BRIEF = [
     },
     {**RUN, "metadata": {"generateName": "brief-"}, "spec": {"flow": {"name": "brief"}}},
 ]
-"""A run that is removed as soon as it is over."""
+"""A run that is removed as soon as it has finished."""
 LABELLED = {"matchLabels": {"listened-to": "yes"}}
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": LABELLED["matchLabels"]}}
 

@@ -47,7 +47,7 @@ class Attacker:
         self._is_refused = is_refused
 
     def forge(self, body: dict[str, Any], is_done: Callable[[Any], bool] | None = None) -> None:
-        """Create an object, and wait until it is over and so could have been taken for ours; or see it refused.
+        """Create an object, and wait until it is handled and so could have been taken for ours; or see it refused.
 
         Args:
             body: the object.

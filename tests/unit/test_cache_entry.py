@@ -176,13 +176,16 @@ def test_the_name_is_one_that_kubernetes_takes_and_differs_by_scope():
             {"tasks": [{"name": "load", "state": "Running"}]}, TaskInstanceKey("load"), False, id="a task that runs"
         ),
         pytest.param(
-            {"tasks": [{"name": "load", "state": "Failed"}]}, TaskInstanceKey("load"), True, id="a task that is over"
+            {"tasks": [{"name": "load", "state": "Failed"}]},
+            TaskInstanceKey("load"),
+            True,
+            id="a finished task",
         ),
         pytest.param(
             {"tasks": [{"name": "load", "state": "Running", "items": {"indexes": {"Completed": "0-4,7"}}}]},
             TaskInstanceKey("load", 7),
             True,
-            id="an item that is over",
+            id="a finished item",
         ),
         pytest.param(
             {"tasks": [{"name": "load", "state": "Running", "items": {"indexes": {"Completed": "0-4,7"}}}]},

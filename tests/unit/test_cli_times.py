@@ -13,7 +13,7 @@ NOW = dt.datetime(2026, 11, 22, 14, 0, tzinfo=dt.timezone(dt.timedelta(hours=1))
     [
         pytest.param("+90s", NOW + dt.timedelta(seconds=90), id="so long from now"),
         pytest.param("14:30", dt.datetime(2026, 11, 22, 14, 30), id="a time of day that is to come"),  # noqa: DTZ001 - of this machine's zone
-        pytest.param("9:30", dt.datetime(2026, 11, 23, 9, 30), id="a time of day that is over is tomorrow's"),  # noqa: DTZ001 - as above
+        pytest.param("9:30", dt.datetime(2026, 11, 23, 9, 30), id="a time of day that has passed is tomorrow's"),  # noqa: DTZ001 - as above
         pytest.param("2026-12-01T06:00", dt.datetime(2026, 12, 1, 6), id="a local time"),  # noqa: DTZ001 - as above
         pytest.param("2026-12-01T06:00:00Z", dt.datetime(2026, 12, 1, 6, tzinfo=dt.UTC), id="a time with a zone"),
         pytest.param("2026-12-01", dt.datetime(2026, 12, 1), id="a day begins at midnight"),  # noqa: DTZ001 - as above

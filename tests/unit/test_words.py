@@ -36,6 +36,16 @@ PHRASES = {
 }
 """Phrases that are refused everywhere, each with what to say in its place."""
 
+PRODUCT_PHRASES = {
+    r"nobody|somebody": "the passive voice, or which user",
+    r"tells?|told|hears?|heard": "report, notify, show, distinguish",
+    r"(?:could|can) (?:not |never )?be had": "acquired, or not available",
+    r"look(?:s|ed)? at again": "read, or reconciled, again",
+}
+"""Phrases that are refused in what users read and what is installed, each with what to say in its place."""
+
+PRODUCT = ("sdk/", "operator/", "helm/", "docs/", "crds/", "examples/ported/", "README.md")
+
 EXCEPTIONS = {
     "CHANGELOG.md",
     "LICENSE",
@@ -120,16 +130,18 @@ def words_of(name: str) -> list[str]:
     return [each.lower() for each in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-@pytest.mark.parametrize("phrase", PHRASES)
+@pytest.mark.parametrize("phrase", PHRASES | PRODUCT_PHRASES)
 def test_a_phrase_without_an_ordinary_meaning_stands_nowhere(phrase):
     # A phrase may be broken over two lines, of a comment too.
     pattern = re.compile(rf"\b(?:{phrase})\b".replace(" ", r"(?: |\n[ #]*)"), re.IGNORECASE)
     found = []
     for file in tracked():
+        if phrase in PRODUCT_PHRASES and not file.startswith(PRODUCT):
+            continue
         text = (ROOT / file).read_text()
         starts = [match.start() for match in pattern.finditer(text)]
         found += [f"{file}:{text.count(chr(10), 0, start) + 1}: {text[start : start + 40]}" for start in starts]
-    assert not found, f"say: {PHRASES[phrase]}\n" + "\n".join(found)
+    assert not found, f"say: {(PHRASES | PRODUCT_PHRASES)[phrase]}\n" + "\n".join(found)
 
 
 def better_names(name: str) -> list[str]:

@@ -167,7 +167,7 @@ class BackfillController(KeyedController[Backfill]):
     async def _let_outlive(self, key: ObjectKey, live: LiveBackfill, run: ObjectMeta) -> None:
         """Have a finished run outlive the Backfill: it gets the Schedule as an owner too, or no owner.
 
-        What `onDelete` of a Schedule that is gone was, nobody knows: then the run is kept, which is the default.
+        What `onDelete` of a Schedule that is gone was is unknown: then the run is kept, which is the default.
         """
         schedule = self._schedules.get(ObjectKey(key.namespace, live.schedule))
         if len(run.owner_references) > 1 or names.ANNOTATION_BACKFILL_UID in run.annotations:

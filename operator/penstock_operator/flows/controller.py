@@ -161,7 +161,7 @@ class FlowController(KeyedController[Flow]):
                 self.queue.add(key)
 
     def on_revision(self, event: EventType, item: PartialObject) -> None:
-        """Handle a change of a revision: a Flow's current one is stored again if somebody deletes it."""
+        """Handle a change of a revision: a Flow's current one is stored again if it is deleted."""
         self._store.on_revision(event, item.metadata.key)
         flow = self._flows.get(item.metadata.key)
         if event is EventType.DELETED and flow is not None:
@@ -273,7 +273,7 @@ class FlowController(KeyedController[Flow]):
         return overdue
 
     def _exists(self, key: ObjectKey, metadata: ObjectMeta) -> bool:
-        """Whether a Flow was not deleted while something was awaited: nobody would drop what is kept of it then."""
+        """Whether a Flow was not deleted while something was awaited: what is kept of it would not be dropped then."""
         latest = self.objects.get(key)
         return latest is not None and latest.metadata.uid == metadata.uid
 

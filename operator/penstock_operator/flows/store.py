@@ -1,7 +1,7 @@
 """Compiled Flows for runs that start, and the revisions that runs keep.
 
 A revision is believed to be stored after it was stored or verified, until the watch of revisions reports its deletion:
-so a run costs no request for it, and one that somebody deletes is stored again.
+so a run costs no request for it, and one that is deleted is stored again.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class FlowStore:
         self._shared: BoundedMap[bytes, Plan] = BoundedMap(KEPT_SHARED)
         """Of small specs, whoever owns them."""
         self._specs: WeakKeyDictionary[Plan, _KeptSpec] = WeakKeyDictionary()
-        """Of plans in use: what their revisions hold, should somebody delete one after its Flow has changed."""
+        """Of plans in use: what their revisions hold, should one be deleted after its Flow has changed."""
         self._stored: BoundedSet[ObjectKey] = BoundedSet(KEPT_NAMES)
         """Revisions that were stored or verified by this process."""
         self._existing: set[ObjectKey] = set()

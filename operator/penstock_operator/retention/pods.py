@@ -27,7 +27,7 @@ WORKERS: Final = 4
 DELETE_S: Final = 30.0
 """How long one deletion is retried at once."""
 UNFINISHED_JOB_S: Final = 5.0
-"""Until a Job is looked at again whose Pod has ended, but which does not say so yet."""
+"""Until a Job is read again whose Pod has ended, but which does not say so yet."""
 RETRY_S: Final = 60.0
 """Until a deletion that failed is tried again."""
 

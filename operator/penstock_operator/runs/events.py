@@ -91,7 +91,7 @@ class RunEvents:
         self._registry.spawn_about("Flow", key, self._starter.on_flow(key))
 
     def on_revision(self, event: EventType, item: PartialObject) -> None:
-        """Handle a change of a revision: one that a run needs is stored again if somebody deletes it.
+        """Handle a change of a revision: one that a run needs is stored again if it is deleted.
 
         The Flow of the run may be another by now, so it is stored from what the run was compiled from.
         """

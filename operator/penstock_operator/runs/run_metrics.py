@@ -61,7 +61,7 @@ class _LiveRuns:
             if (started := run.head.get("startTime")) is None:
                 continue
             with suppress(StoredStatusError):
-                # Somebody may have written another; one run must not cost all metrics.
+                # Another client may have written another; one run must not cost all metrics.
                 yield labels, now - epoch(started)
 
     def tasks_by_state(self) -> Iterator[Sample]:

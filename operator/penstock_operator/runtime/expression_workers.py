@@ -1,7 +1,7 @@
 """Evaluates expensive expressions in processes beside the operator's, which are ended at a limit.
 
 The cost of an expression is bounded before it is evaluated, by a model of CEL's library. Should the model be wrong
-somewhere, or the library crash, this is the backstop: one tenant's expression fails, and nobody else notices.
+somewhere, or the library crash, this is the backstop: one tenant's expression fails, and no other tenant notices.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 class _EndlessBackoff(Collection[float]):
     """Pauses between the retries of a request, without an end: with kopf's own the operator exits after a minute.
 
-    Short ones: kopf opens few watches, and does not tell an API server that is away from one that refuses.
+    Short ones: kopf opens few watches, and does not distinguish an API server that is away from one that refuses.
     """
 
     def __iter__(self) -> Iterator[float]:

@@ -208,7 +208,7 @@ class ScheduleRuns:
             self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
             self._notify(owner)
         elif event is not EventType.DELETED and (reference := backfilled_schedule_of(item.metadata)) is not None:
-            # It counts for nothing that its Schedule decides, which is not told.
+            # Its Schedule decides nothing by it, and is not notified.
             owner = self._note_owner(item.metadata, reference)
             self._backfilled.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
         if before != owner:

@@ -87,7 +87,7 @@ class AccessReviews:
     def _on_answer(self, key: bytes, task: asyncio.Task[bool]) -> None:
         self._asking.pop(key, None)
         if not task.cancelled():
-            # Whoever waited for it may have given up: then nobody else asks for its error.
+            # Whoever waited for it may have given up: then no other caller asks for its error.
             task.exception()
 
 

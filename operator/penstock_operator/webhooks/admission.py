@@ -1,4 +1,4 @@
-"""Admission: a person who applies an object is told immediately what is wrong with it.
+"""Admission: a person who applies an object is shown immediately what is wrong with it.
 
 A convenience: the engine checks everything again, and an object that bypassed this webhook becomes a Flow that is not
 ready or a run that failed, with the same message. So an object that cannot be checked is allowed, with a warning.

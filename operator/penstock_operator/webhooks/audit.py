@@ -2,8 +2,8 @@
 
 One webhook changes objects, and nothing of them but the records. It is a convenience, as the validating webhooks are:
 if no operator answers, the request is admitted, and what it did is not recorded. A second one sees requests that decide
-about approvals when their records are written, and refuses those without: nobody decides while no operator answers
-(`failurePolicy: Fail`). Users whose requests it fails are shown its URL, so it reads nothing that could be told.
+about approvals when their records are written, and refuses those without: no user decides while no operator answers
+(`failurePolicy: Fail`). Users whose requests it fails are shown its URL, so it reads nothing to disclose.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Audit:
         self._clock = clock
 
     async def record(self, body: Review) -> dict[str, Any]:
-        """Review a change of an object of any kind, and refuse a decision of somebody who may not decide.
+        """Review a change of an object of any kind, and refuse a decision of a user who may not decide.
 
         Args:
             body: an AdmissionReview with a request.
@@ -86,7 +86,7 @@ class Audit:
         except _RefusedError as error:
             return _refused(request, str(error))
         except Exception:
-            # Nobody is kept from working by a fault of ours: the change is then without a record.
+            # A fault of ours keeps no user from working: the change is then without a record.
             logger.exception("Failed to record who changed an object; it is allowed")
             return _allowed(request, ())
 

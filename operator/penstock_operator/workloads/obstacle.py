@@ -1,4 +1,4 @@
-"""Why a Pod does not start, or is not heard of any more: from the words of Kubernetes to a reason of ours. Pure."""
+"""Why a Pod does not start, or its node does not report: from the words of Kubernetes to a reason of ours. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Obstacle(NamedTuple):
 
 
 def find_obstacle(pod: Pod) -> Obstacle | None:
-    """Return why a Pod does not start, or is not heard of any more, by its status; None if that is not known."""
+    """Return why a Pod does not start, or its node does not report, by its status; None if that is not known."""
     main = main_state(pod)
     for status in pod.status.init_container_statuses:
         found = _of_container(status.state) or _of_sidecar(status, main)

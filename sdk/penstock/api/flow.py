@@ -207,7 +207,7 @@ class Approvers(ApiModel):
     rules: ClassVar = (
         Rule(
             "has(self.groups) || has(self.users)",
-            "give at least one group or user: otherwise nobody may decide",
+            "give at least one group or user: otherwise no user may decide",
         ),
     )
 

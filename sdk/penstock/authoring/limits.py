@@ -67,7 +67,7 @@ class _Limit:
         self._at = time.monotonic()
 
     def missing_s(self, slots: int) -> float | None:
-        """Return when so many slots will be free, in seconds; 0 for now, None if somebody has to release them."""
+        """Return when so many slots will be free, in seconds; 0 for now, None if a holder has to release them."""
         self._refill()
         if self._free >= slots:
             return 0.0
@@ -241,7 +241,7 @@ def held(
     """Hold slots of limits that exist.
 
     Raises:
-        LimitError: they could never be had.
+        LimitError: they can never be acquired.
         TimeoutError: they were not free in time.
     """
     LIMITS.check(names, slots, is_rate=is_rate)

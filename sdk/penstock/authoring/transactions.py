@@ -412,7 +412,7 @@ async def _begin_in_thread(record: Record) -> None:
     try:
         await asyncio.shield(begun)
     except asyncio.CancelledError:
-        # The thread continues to wait, and would keep the key that nobody needs any more.
+        # The thread continues to wait, and would keep the key that is not needed any more.
         begun.add_done_callback(lambda _: record.end())
         raise
 

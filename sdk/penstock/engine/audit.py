@@ -76,7 +76,7 @@ def cause_of(annotations: Mapping[str, str], generation: int) -> str | None:
 
     Args:
         annotations: of the object.
-        generation: its `metadata.generation`: it shows changes that were not recorded, and then nobody is named.
+        generation: its `metadata.generation`: it shows changes that were not recorded, and then no user is named.
     """
     if annotations.get(names.ANNOTATION_CHANGED_GENERATION) != str(generation):
         return None

@@ -55,7 +55,7 @@ def describe_code(exit_code: int) -> str:
 
 
 def find_cause(lines: Sequence[str]) -> str:
-    """Return the last line that tells of an error; if there is none, the last line.
+    """Return the last line that names an error; if there is none, the last line.
 
     Args:
         lines: the end of a log; lines of standard output and standard error may come in any order.

@@ -1,4 +1,4 @@
-"""Errors of requests to the API server, and how its refusals are told apart.
+"""Errors of requests to the API server, and how its refusals are distinguished.
 
 They belong to the one tree of `penstock.errors`::
 

@@ -20,7 +20,7 @@ def may_hold_more(held: int, free: int) -> bool:
 
     Args:
         held: places that the owner has.
-        free: places that nobody has.
+        free: places that are not taken.
     """
     # The last one is for an owner that has none.
     return free > 0 and (held == 0 or (free > 1 and held < FREE_TO_HELD * free))

@@ -77,7 +77,7 @@ class LeaseTimes:
 
 
 class _Record(NamedTuple):
-    """The fields of a Lease that tell holders and renewals apart."""
+    """The fields of a Lease that distinguish holders and renewals."""
 
     uid: str
     holder: str

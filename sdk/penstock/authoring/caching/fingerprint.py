@@ -1,6 +1,6 @@
 """Fingerprints of values: the same for equal values in any process, so that they can name stored results.
 
-Values that cannot be told apart have no fingerprint: a result that is computed again is better than a wrong one.
+Values that cannot be distinguished have no fingerprint: a result that is computed again is better than a wrong one.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def compile_flows(
             names = " and ".join(sorted({repr(known.name), repr(child.name)}))
             raise _location_of(child).compile_error(
                 f"two flows become the Flow {flow_name(child)!r}: {names}",
-                "rename one of them: capitals, spaces and underscores do not tell Flows apart",
+                "rename one of them: capitals, spaces and underscores do not distinguish Flows",
             )
         if flow_name(child) not in made:
             compiled, further = _compile(child, image, storage, None, namespace, None, env)

@@ -1,6 +1,6 @@
 """Output of the function of a flow: its runs in a cluster print and log nothing, so there is a warning.
 
-Values that are known only when the flow runs may be printed and logged: nobody asks for them.
+Values that are known only when the flow runs may be printed and logged: their values are not read.
 """
 
 from __future__ import annotations

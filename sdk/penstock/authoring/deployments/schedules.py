@@ -21,7 +21,7 @@ class Timing:
         timezone: IANA name of its time zone; UTC if not given.
         parameters: parameters of its runs, which override those of the deployment.
         active: whether it creates runs.
-        slug: part of its name, to tell several schedules of a flow apart.
+        slug: part of its name, to distinguish several schedules of a flow.
     """
 
     fields: Mapping[str, Any]

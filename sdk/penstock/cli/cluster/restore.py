@@ -151,7 +151,7 @@ class Restore:
         found = self._cluster.send("GET", _path(body))
         if LABEL_RESTORED not in (found["metadata"].get("labels") or {}) or not found["spec"].get("suspend"):
             return False
-        # Without the label, a later repetition leaves alone what somebody suspends from now on.
+        # Without the label, a later repetition leaves alone what is suspended from now on.
         patch = {
             "metadata": {"labels": {LABEL_RESTORED: None}, "resourceVersion": found["metadata"]["resourceVersion"]},
             "spec": {"suspend": body["spec"].get("suspend")},

@@ -1,6 +1,6 @@
 """The format of a backup: one JSON object a line, between a head and an end. Pure.
 
-The end tells a whole backup from one whose writing was interrupted.
+The end distinguishes a whole backup from one whose writing was interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMAT: Final = 1
 KINDS: Final = ("FlowDefaults", "Flow", "Schedule", "Backfill", "FlowRun", "ConfigMap")
 """In the order in which they are restored: owners first, and what Flows inherit before them."""
 KEPT_METADATA: Final = ("name", "namespace", "uid", "labels", "annotations", "ownerReferences", "creationTimestamp")
-"""The uid and the time are those of the backed up object; they tell which object owns which."""
+"""The uid and the time are those of the backed up object; they show which object owns which."""
 
 Object = dict[str, Any]
 

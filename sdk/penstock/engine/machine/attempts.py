@@ -68,7 +68,7 @@ class Attempts:
         instance = task.live_task_instance(fact.key.item)
         if instance is not None:
             if isinstance(fact, AttemptSeen) and _is_replaced(instance, fact):
-                # Names are unique: the attempt's own object is gone, and somebody else has made another.
+                # Names are unique: the attempt's own object is gone, and another client has created another.
                 fact = AttemptGone(fact.key, fact.attempt)
             if instance.stopping and self._hold_end(instance, fact):
                 return

@@ -191,4 +191,4 @@ class ApprovalDecision(NamedTuple):
     record: DecisionRecord | None = None
     """Who decided; None if that is not recorded."""
     is_proved: bool = False
-    """Whether nobody but the API server can have said so."""
+    """Whether only the API server can have said so."""

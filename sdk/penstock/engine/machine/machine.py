@@ -272,7 +272,7 @@ class Machine:
 
     @property
     def may_be_slow(self) -> bool:
-        """Whether facts and steps must be handled where nobody else waits.
+        """Whether facts and steps must be handled where nothing else waits.
 
         Most expressions can wait: a step that meets a slow one leaves its task as it is, and says so. Those of
         `retry.when`, `cache.key` and approvals cannot, and neither can the items of a fan-out that has begun.

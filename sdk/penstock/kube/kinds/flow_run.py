@@ -13,7 +13,7 @@ from penstock.kube.page import LARGE_PAGE_ITEMS
 
 
 class RunMetadata(ObjectMeta, frozen=True, rename="camel", gc=False):
-    """A run's metadata, with what tells whether a person named it."""
+    """A run's metadata, with what shows whether a person named it."""
 
     generate_name: str = ""
 

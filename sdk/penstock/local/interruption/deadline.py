@@ -76,7 +76,7 @@ def check_in_time(limit: asyncio.Timeout, limit_s: float | None) -> None:
         limit_s: the same in seconds; None for no limit.
 
     Raises:
-        OverdueError: the time is over.
+        OverdueError: the time has passed.
     """
     import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 

@@ -49,7 +49,7 @@ def _state_of_states(value: Any, states: list[State[Any]]) -> State[Any]:
     """Return the state of a run that returned a collection of states and futures, from their states."""
     bad = [each for each in states if not each.is_completed()]
     if bad:
-        # A cancelled run says more than a failed one: somebody stopped it.
+        # A cancelled run says more than a failed one: it was stopped on request.
         cancelled = [each for each in bad if each.is_cancelled()]
         failed = [each for each in bad if each.is_final()]
         error = (cancelled or failed or bad)[0].exception()

@@ -11,7 +11,7 @@ from penstock.authoring.storage.home import home, make_folder
 from penstock.local.results.results import StoredResult, file_name
 
 _NAMESPACE: Final = "transaction "
-"""Apart from the keys of tasks, whose results nobody would expect here."""
+"""Apart from the keys of tasks, whose results are not expected here."""
 
 
 class CommittedValue(NamedTuple):

@@ -1,6 +1,6 @@
 """Runs of a deployment that are asked for: who waits for them, and which of them may start.
 
-A request with the key of an earlier one joins it: both are told of the one run.
+A request with the key of an earlier one joins it: both get the result of the one run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RunRequest(Protocol):
         """When the run may start, with its zone."""
 
     def answer(self, **facts: Any) -> None:
-        """Tell the sender that the run waits or has started (`run`), has ended (`code`), or cannot start (`error`)."""
+        """Send whether the run waits or has started (`run`), has ended (`code`), or cannot start (`error`)."""
 
     def close(self) -> None:
         """End the conversation."""
@@ -100,7 +100,7 @@ class AskedRun:
         return self.request.scheduled_time is None or self.request.scheduled_time <= now
 
     def join(self, request: RunRequest) -> None:
-        """Tell another sender all that is known, and all that follows."""
+        """Send another sender all that is known, and all that follows."""
         for facts in self._reported:
             request.answer(**facts)
         if self._is_ended:
@@ -109,16 +109,16 @@ class AskedRun:
             self._senders.append(request)
 
     def report_waiting(self) -> None:
-        """Tell that it waits, once."""
+        """Report that it waits, once."""
         if not self._reported:
             self._report(run=self.name, waits=True)
 
     def report_started(self) -> None:
-        """Tell that it has started."""
+        """Report that it has started."""
         self._report(**({"started": True} if self._reported else {"run": self.name}))
 
     def report_end(self, **facts: Any) -> None:
-        """Tell how it has ended, and end the conversations."""
+        """Report how it has ended, and end the conversations."""
         self._report(**facts)
         for each in self._senders:
             each.close()

@@ -144,7 +144,7 @@ def request_run(
         if client.connect_ex(_address(name)) != 0:
             return None
         if _user_of(client) != os.getuid():
-            # What it answers is unpickled. Names of abstract sockets belong to nobody.
+            # What it answers is unpickled. Names of abstract sockets have no owner.
             raise CommandError(f"the process that serves {name!r} belongs to another user")
         try:
             facts: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags), "name": run_name, "key": key}
@@ -159,7 +159,7 @@ def request_run(
 
 
 def _followed(name: str, client: socket.socket, answers: TextIO, timeout_s: float | None) -> tuple[str, State[Any]]:
-    """Read answers until the run has ended, or the time is over."""
+    """Read answers until the run has ended, or the time has passed."""
     try:
         accepted = answers.readline()
     except TimeoutError:

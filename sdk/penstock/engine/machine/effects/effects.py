@@ -129,7 +129,7 @@ class Step(NamedTuple):
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
         is_changed: the status has something new to store.
         is_urgent: a caller may wait for the change, such as the run's end: store it immediately.
-        is_slow: an expression takes too long for where this step was made: advance where nobody else waits.
+        is_slow: an expression takes too long for where this step was made: advance where nothing else waits.
     """
 
     creates: list[CreateAttempt]

@@ -46,7 +46,7 @@ class Notice(NamedTuple):
 
     @classmethod
     def of_obstacle(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
-        """Return the notice of a task that can't start, or is not heard of: once for all items of a fan-out."""
+        """Return the notice of a task with an obstacle to its start or its node: once for all items of a fan-out."""
         text = f"task {name_of(key)}: {instance.reason}"
         return cls(
             is_warning=instance.reason not in HELD_REASONS,

@@ -189,7 +189,7 @@ class RunStatus:
         self.mark_head_changed(is_urgent=state is not RunState.RUNNING)
 
     def set_reason(self, reason: str | None, message: str | None) -> None:
-        """Record what keeps tasks of an unfinished run from starting. It is news, but nobody waits for it."""
+        """Record what keeps tasks of an unfinished run from starting. It is news, but nothing waits for it."""
         self.head.reason, self.head.message = reason, message
         self.mark_head_changed()
 

@@ -1,4 +1,4 @@
-"""The tasks and items of a run that can't start or are not heard of, by reason: what its status and Events say of them.
+"""The tasks and items of a run that can't start or whose node does not report, by reason: for its status and Events.
 
 A wait that ends within moments is not worth a write of its own: it shows in the task's entry if that is stored anyway.
 """
@@ -64,7 +64,7 @@ class Obstacles:
             self._changed[key] = instance
 
     def update(self, now: float) -> list[tuple[TaskInstanceKey, TaskInstance]]:
-        """Take over what changed.
+        """Apply the changes since the last call.
 
         Returns:
             An example of each task and reason that has lasted long enough to be shown, the first time that it has; of
@@ -134,7 +134,7 @@ class Obstacles:
 
 
 def obstacle_of(instance: TaskInstance) -> str | None:
-    """Return why a task or item can't start or is not heard of; None if nothing is known to be in its way."""
+    """Return why a task or item can't start or its node does not report; None if nothing is known to be in its way."""
     if instance.state not in _WAITING_STATES or instance.stopping is not None:
         return None
     return instance.reason
