@@ -178,7 +178,7 @@ def test_a_queue_says_how_many_wait_and_since_when():
     queue.add("second")
     queue.add("first")
     assert samples(metrics, kind="FlowRun") == {"penstock_queue_depth": 2, "penstock_queue_oldest_seconds": 3}
-    queue.forget("first")
+    queue.forget_key("first")
     assert samples(metrics, kind="FlowRun") == {"penstock_queue_depth": 1, "penstock_queue_oldest_seconds": 0}
 
 
@@ -217,8 +217,8 @@ def test_a_second_success_is_exposed_at_once_and_stored_after_a_pause(after_s, d
     monkeypatch.setattr(flows.successes.to_store, "_arm", lambda: None)  # timers need a loop
     flows.successes.record_success(ORDERS, CREATED_S + 1)
     assert flows.successes.to_store.depth == 1
-    flows.successes.to_store.forget(ORDERS)
-    assert flows.successes.take(ORDERS) == CREATED_S + 1
+    flows.successes.to_store.forget_key(ORDERS)
+    assert flows.successes.take_success(ORDERS) == CREATED_S + 1
 
     flows.now = after_s
     flows.successes.record_success(ORDERS, CREATED_S + 2)

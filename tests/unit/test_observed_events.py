@@ -15,7 +15,7 @@ def event(order: float, uid: str = "") -> ObservedEvent:
 
 
 def taken(events: ObservedEvents) -> list[float]:
-    return [events.take().order for _ in range(len(events))]
+    return [events.take_event().order for _ in range(len(events))]
 
 
 def test_events_are_taken_in_their_order_and_each_once():
@@ -29,7 +29,7 @@ def test_an_event_that_could_not_be_handled_is_the_next_again():
     events = ObservedEvents()
     for order in (1, 2):
         events.add(event(order))
-    first = events.take()
+    first = events.take_event()
     events.put_back(first)
     assert taken(events) == [1, 2]
 
@@ -55,7 +55,7 @@ def test_events_of_the_same_moment_are_kept_or_dropped_together(orders, most):
     events = ObservedEvents(most)
     for order, uid in orders:
         events.add(event(order, str(uid)))
-    handled = [events.take() for _ in range(len(events))]
+    handled = [events.take_event() for _ in range(len(events))]
     latest = max((one.order for one in handled), default=0)
     assert len(handled) == len([order for order, _ in orders if order <= latest])
     assert len(handled) == len(orders) or events.must_be_listed
@@ -88,13 +88,13 @@ def test_a_bucket_allows_a_burst_and_then_a_steady_rate():
     bucket = TokenBucket(3, 2.0, clock=lambda: now)
     for _ in range(3):
         assert bucket.wait_s == 0
-        bucket.take()
+        bucket.take_token()
     assert bucket.wait_s == 0.5
     now = 0.5
     assert bucket.wait_s == 0
-    bucket.take()
+    bucket.take_token()
     now = 1000.0
     for _ in range(3):
         assert bucket.wait_s == 0
-        bucket.take()
+        bucket.take_token()
     assert bucket.wait_s == 0.5

@@ -61,8 +61,8 @@ def test_what_is_parked_is_counted_until_it_succeeds_or_is_gone():
         lot.parking.park(name, LookupError("x"))
     assert (lot.count("penstock_parked_objects"), lot.parking.parked) == (2, ["a", "b"])
     lot.parking.succeed("a")
-    lot.parking.forget("b")
-    lot.parking.forget("never seen")
+    lot.parking.forget_object("b")
+    lot.parking.forget_object("never seen")
     assert lot.count("penstock_parked_objects") == 0
     assert lot.count("penstock_internal_errors_total") == 3
 

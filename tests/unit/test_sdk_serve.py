@@ -415,7 +415,7 @@ class Mail:
     def fileno(self):
         return NO_HANDLE
 
-    def take(self):
+    def take_requests(self):
         due = [each for at, each in self._arrivals if at <= self._world.time]
         self._arrivals = [(at, each) for at, each in self._arrivals if at > self._world.time]
         return due

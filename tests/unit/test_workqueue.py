@@ -171,10 +171,10 @@ def test_a_forgotten_key_does_not_come_whether_it_was_ready_or_delayed_or_to_com
         queue.add_at(B, 10)
         queue.add(C)
         for key in (A, B):
-            queue.forget(key)
+            queue.forget_key(key)
         assert await queue.get() == C
         queue.add(C)
-        queue.forget(C)
+        queue.forget_key(C)
         queue.done(C)
         assert (queue.depth, queue.delayed) == (0, 0)
         assert await is_idle(queue)
@@ -186,10 +186,10 @@ def test_a_forgotten_key_can_be_added_again_and_comes_once():
     async def scenario() -> None:
         queue = new_queue()
         queue.add(A)
-        queue.forget(A)
+        queue.forget_key(A)
         queue.add(A)
         queue.add_at(B, 10)
-        queue.forget(B)
+        queue.forget_key(B)
         queue.add_at(B, 20)
         assert [await take(queue), await take(queue)] == [(0, A), (20, B)]
         assert await is_idle(queue)
@@ -236,7 +236,7 @@ class Model:
         self.owed[key] = min(self.owed.get(key, float("inf")), now() + delay_s)
 
     async def forget(self, key: Key, _: int) -> None:
-        self.queue.forget(key)
+        self.queue.forget_key(key)
         self.owed.pop(key, None)
 
     async def get(self, _key: Key, _: int) -> None:

@@ -128,7 +128,7 @@ class FlowController(KeyedController[Flow]):
         self._defaults.pop(key, None)
         self._outdated.discard(key)
         self._on_retention(key, None)
-        self._successes.forget(key)
+        self._successes.forget_flow(key)
 
     def on_own_write(self, key: ObjectKey, before: Flow, item: Flow) -> None:
         """Hold no spec that was not held before: its revision has it."""
@@ -149,7 +149,7 @@ class FlowController(KeyedController[Flow]):
             tasks.create_task(self.run_workers(self._successes.to_store, self._store_success, workers=SUCCESS_WORKERS))
 
     async def _store_success(self, key: ObjectKey) -> None:
-        at, item = self._successes.take(key), self.latest(key)
+        at, item = self._successes.take_success(key), self.latest(key)
         if at is not None and item is not None:
             await self.store_status(key, item, {"lastSuccessTime": rfc3339(at)})
 

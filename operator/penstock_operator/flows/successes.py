@@ -114,14 +114,14 @@ class Successes:
             message = f"no run has succeeded since {since}, for longer than spec.expectSuccessWithin"
         return condition(stored, OVERDUE, verdict, reason=reason, message=message, generation=generation, now=now)
 
-    def take(self, key: ObjectKey) -> float | None:
+    def take_success(self, key: ObjectKey) -> float | None:
         """Return what is to be stored of a Flow, and begin its pause."""
         self._stored_at[key] = self._clock()
         return self._succeeded_at.get(key)
 
-    def forget(self, key: ObjectKey) -> None:
+    def forget_flow(self, key: ObjectKey) -> None:
         """Forget a deleted Flow."""
-        self.to_store.forget(key)
+        self.to_store.forget_key(key)
         for known in (self._succeeded_at, self._expect_within_s, self._stored_at):
             known.pop(key, None)
         self._metrics.remove_flow(key)

@@ -371,14 +371,14 @@ class RunController:
         """Forget a run that has finished and is stored."""
         self._orphans.finish_run(run.key, run.uid)
         self._hierarchy.end_children(run, (run.head.get("shutdown") or {}).get("reason"))
-        self._parked.forget(run.key)
+        self._parked.forget_run(run.key)
         self._forget_run(run)
         self._cache.forget_run(run)
 
     def _drop_run(self, run: LiveRun) -> None:
         """Forget a run that was deleted, or cannot run."""
         self._orphans.finish_run(run.key, run.uid)
-        self._parked.forget(run.key)
+        self._parked.forget_run(run.key)
         self._forget_run(run)
         self._cache.forget_run(run)
         self._starter.on_run_finished(run.key)

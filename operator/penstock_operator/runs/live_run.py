@@ -201,7 +201,7 @@ class LiveRun:
             self.object = without_large_fields(self.object)
             self.is_cut = True
 
-    async def settle(self) -> None:
+    async def wait_for_step(self) -> None:
         """Wait until no other thread uses the machine."""
         while self.stepping is not None:
             await asyncio.wait([self.stepping])

@@ -85,9 +85,9 @@ class ParkedRuns:
         """Note that a run was reconciled without an error."""
         self._parking.succeed(key)
 
-    def forget(self, key: RunKey) -> None:
+    def forget_run(self, key: RunKey) -> None:
         """Forget a run that has finished or was deleted."""
-        self._parking.forget(key)
+        self._parking.forget_object(key)
 
     async def _store(self, run: LiveRun, message: str) -> None:
         if run.flushing is not None:

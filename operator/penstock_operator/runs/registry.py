@@ -195,7 +195,7 @@ class RunRegistry:
         self._forget_user(run)
         if self.is_live(run):
             del self._by_key[run.key]
-            self.queue.forget(run.key)
+            self.queue.forget_key(run.key)
         if self._by_uid.get(run.run_uid) is run:
             del self._by_uid[run.run_uid]
 

@@ -192,7 +192,7 @@ class StatusFlusher:
         return ended_at + min(max(LEAST_PAUSE_S, pause_s), LONGEST_PAUSE_S)
 
     async def _flush(self, run: LiveRun) -> None:
-        await run.settle()
+        await run.wait_for_step()
         machine = run.machine
         if machine is None:
             # The run was parked in between.
@@ -209,7 +209,7 @@ class StatusFlusher:
         except ApiUnreachableError as error:
             logger.info("FlowRun %s: its status could not be stored; trying again: %s", run.key, error)
         finally:
-            await run.settle()
+            await run.wait_for_step()
             run.flushing = None
             run.next_flush_at = self._next_flush_at(started_at, time.monotonic())
         self._metrics.status_flush_duration.observe(time.monotonic() - started_at)

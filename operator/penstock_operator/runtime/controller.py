@@ -138,8 +138,8 @@ class KeyedController(ABC, Generic[Object]):
         if event is EventType.DELETED:
             self.objects.pop(key, None)
             self._written.pop(key, None)
-            self.queue.forget(key)
-            self._parking.forget(key)
+            self.queue.forget_key(key)
+            self._parking.forget_object(key)
             self.forget_object(key)
             return
         before, self.objects[key] = self.objects.get(key), item

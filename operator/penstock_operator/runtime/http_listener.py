@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         self._listener.on_change()
 
     def _end(self) -> None:
-        self._listener.forget(self)
+        self._listener.forget_connection(self)
         self._enter(_Phase.ENDED)
 
     # For the transport
@@ -318,7 +318,7 @@ class HttpListener:
         self._by_protocol[protocol] = connection
         return protocol
 
-    def forget(self, connection: Connection) -> None:
+    def forget_connection(self, connection: Connection) -> None:
         """Drop a connection that ends."""
         self._open.pop(connection, None)
         if connection.http is not None:
@@ -383,7 +383,7 @@ class HttpListener:
         if connection.http is None:
             # The handshake failed, or the task ended before it began.
             accepted.close()
-            self.forget(connection)
+            self.forget_connection(connection)
             self.on_change()
 
     def _next_displaced(self) -> Connection | None:

@@ -53,7 +53,7 @@ class Parking(Generic[K]):
         now = self._clock()
         known = self._failures.get(key)
         if known is None or now - known.failed_at > FORGOTTEN_S:
-            self.forget(key)
+            self.forget_object(key)
             known = self._failures[key] = _Failures()
         if known.is_parked and known.retry_at > now:
             # Work that had begun before, or an event, has failed as well.
@@ -101,7 +101,7 @@ class Parking(Generic[K]):
             known.is_parked = False
             self._parked.dec()
 
-    def forget(self, key: K) -> None:
+    def forget_object(self, key: K) -> None:
         """Forget an object that does not exist any more, or has finished."""
         self.succeed(key)
         self._failures.pop(key, None)

@@ -75,13 +75,13 @@ class EventRecorder:
         self._tasks.add(task)
         self._waiting[namespace] += 1
 
-        def forget(task: asyncio.Task[None]) -> None:
+        def forget_task(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._waiting[namespace] -= 1
             if not self._waiting[namespace]:
                 del self._waiting[namespace]
 
-        task.add_done_callback(forget)
+        task.add_done_callback(forget_task)
 
     async def flush(self) -> None:
         """Wait until every recorded Event has been sent or dropped."""

@@ -22,7 +22,7 @@ class TokenBucket:
         self._tokens = float(burst)
         self._counted_at = clock()
 
-    def take(self) -> None:
+    def take_token(self) -> None:
         """Take a token, also if there is none: then the next ones come later."""
         self._count()
         self._tokens -= 1.0

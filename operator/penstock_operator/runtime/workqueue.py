@@ -88,7 +88,7 @@ class WorkQueue(Generic[K]):
         if self._later.first == key:
             self._arm()
 
-    def forget(self, key: K) -> None:
+    def forget_key(self, key: K) -> None:
         """Drop a key and its later time. A reconciliation that has begun continues and is not repeated."""
         self._queued.pop(key, None)
         self._again.discard(key)

@@ -113,7 +113,7 @@ class ScheduleController(KeyedController[Schedule]):
             known.pop(key, None)
         self._writer.forget_schedule(key)
         self._schedule_metrics.remove_schedule(key)
-        self._to_store.forget(key)
+        self._to_store.forget_key(key)
 
     def drop_state(self, key: ObjectKey) -> None:
         """Drop what was decided and not stored: it is decided again, and the names of runs follow from their ticks."""

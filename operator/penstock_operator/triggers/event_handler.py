@@ -81,7 +81,7 @@ class EventHandler:
         return 0.0 if any(trigger.observed.must_be_listed for trigger in schedule.triggers.values()) else None
 
     async def _handle_next(self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger) -> None:
-        event = trigger.observed.take()
+        event = trigger.observed.take_event()
         try:
             if trigger.spec.resource is not None:
                 await self._handle_object(item, schedule, trigger, event)
@@ -195,7 +195,7 @@ class EventHandler:
         name = await create_event_run(
             self._client, self._writer, schedule=item.metadata, spec=schedule.spec, event=event, params=params
         )
-        schedule.budget.take()
+        schedule.budget.take_token()
         if trigger.stored.last_run != name:
             self._record_event(item, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
         trigger.update_stored({"lastRun": name, "lastTime": rfc3339(int(self._clock()))})

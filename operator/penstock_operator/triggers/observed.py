@@ -65,7 +65,7 @@ class ObservedEvents:
             self._known.add(event)
             heapq.heappush(self._heap, (event.order, next(self._positions), event))
 
-    def take(self) -> ObservedEvent:
+    def take_event(self) -> ObservedEvent:
         """Remove the earliest event.
 
         Raises:

@@ -161,7 +161,7 @@ class _Webhooks:
         is_large = size is None or size > LARGE_BYTES
         # A client that sends a small body slowly holds no slot; a large one must not take memory before its turn.
         body = b"" if is_large else await connection.read_body()
-        async with turns.take(is_large=is_large):
+        async with turns.take_slot(is_large=is_large):
             if is_large:
                 body = await connection.read_body()
             try:
@@ -182,7 +182,7 @@ class _Turns:
         self._large_slots = asyncio.Semaphore(LARGE_REVIEWS)
 
     @asynccontextmanager
-    async def take(self, *, is_large: bool) -> AsyncIterator[None]:
+    async def take_slot(self, *, is_large: bool) -> AsyncIterator[None]:
         """Wait for a slot, and hold it.
 
         Raises:

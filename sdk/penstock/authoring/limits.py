@@ -75,7 +75,7 @@ class _Limit:
             return None
         return (slots - self._free) * self.rule.period_s / self.rule.slots
 
-    def take(self, slots: int) -> None:
+    def take_slots(self, slots: int) -> None:
         self._free -= slots
 
     def give_back(self, slots: int) -> None:
@@ -166,7 +166,7 @@ class Limits:
             waits = [self._limits[name].missing_s(slots) for name in names]
             if all(wait == 0 for wait in waits):
                 for name in names:
-                    self._limits[name].take(slots)
+                    self._limits[name].take_slots(slots)
                 return 0.0
             if None in waits:
                 self._waiters[waiter] = None

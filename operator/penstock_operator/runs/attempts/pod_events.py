@@ -71,7 +71,7 @@ class _Namespace:
     """When the Events of a Pod are to be read next, monotonic seconds."""
     task: asyncio.Task[None] | None = None
 
-    def forget(self, uid: str) -> None:
+    def forget_pod(self, uid: str) -> None:
         """Forget a Pod."""
         for known in (self.pods, self.found, self.due_at):
             known.pop(uid, None)
@@ -118,7 +118,7 @@ class PodEvents:
         """Forget a Pod that has started, ended or said why it waits."""
         namespace = self._namespaces.get(pod.metadata.namespace)
         if namespace is not None and pod.metadata.uid in namespace.pods:
-            namespace.forget(pod.metadata.uid)
+            namespace.forget_pod(pod.metadata.uid)
 
     async def close(self) -> None:
         """Stop reading."""
@@ -154,7 +154,7 @@ class PodEvents:
             pod = namespace.pods.get(uid)
             run = None if pod is None else self._registry.find_run(RunUid(name, run_uid(pod)))
             if pod is None or run is None:
-                namespace.forget(uid)
+                namespace.forget_pod(uid)
                 continue
             found = _latest_obstacle(pod, events.get(uid, []))
             if found is not None and found != namespace.found.get(uid):

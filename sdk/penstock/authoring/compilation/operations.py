@@ -75,17 +75,17 @@ class OperationSymbol(Symbol):
 
     def __iter__(self) -> Iterator[Any]:
         """Have the defaults of the params used instead, if this is made of nothing else."""
-        self._settle(ITERATED)
+        self._compile_with_default(ITERATED)
 
     def __index__(self) -> int:  # noqa: PLE0305 - it never returns
         """Have the defaults of the params used instead, if this is made of nothing else."""
-        self._settle("is converted to a number")
+        self._compile_with_default("is converted to a number")
 
-    def _settle(self, what: str) -> NoReturn:
+    def _compile_with_default(self, what: str) -> NoReturn:
         symbols = list(_leaves(self))
         params = [each for each in symbols if isinstance(each, ParamSymbol) and each.param.has_default]
         if len(params) == len(symbols):
-            params[0].settle(what)
+            params[0].compile_with_default(what)
         refuse(self, what)
 
 

@@ -160,13 +160,13 @@ class ParamSymbol(Symbol):
         """Have the default of the param iterated over instead."""
         if self.is_optional and not self.path:
             refuse(self, ITERATED)
-        self.settle(ITERATED)
+        self.compile_with_default(ITERATED)
 
     def __index__(self) -> int:  # noqa: PLE0305 - it never returns
         """Have the default of the param used instead."""
-        self.settle("is converted to a number")
+        self.compile_with_default("is converted to a number")
 
-    def settle(self, what: str) -> NoReturn:
+    def compile_with_default(self, what: str) -> NoReturn:
         """Have the flow compiled with the default of the param.
 
         Args:

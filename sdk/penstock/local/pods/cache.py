@@ -62,14 +62,14 @@ class Cache:
         entry = self._entries.setdefault((scope, ask.digest), _Entry())
         self._answer(entry, _Question(run, ask, report), now)
 
-    def store_outputs(self, scope: str, run: str, settle: ReleaseCacheLock, *, now: float) -> None:
+    def store_outputs(self, scope: str, run: str, release: ReleaseCacheLock, *, now: float) -> None:
         """Store outputs, or that there are none, and answer those that wait."""
-        entry = self._entries.setdefault((scope, settle.digest), _Entry())
-        waiting = [one for one in entry.waiting if (one.run, one.ask.key) != (run, settle.key)]
-        if entry.holder == _Holder(run, settle.key):
+        entry = self._entries.setdefault((scope, release.digest), _Entry())
+        waiting = [one for one in entry.waiting if (one.run, one.ask.key) != (run, release.key)]
+        if entry.holder == _Holder(run, release.key):
             entry.holder = None
-        if settle.outputs is not None:
-            entry.outputs, entry.source, entry.expires_at = dict(settle.outputs), run, now + settle.ttl_s
+        if release.outputs is not None:
+            entry.outputs, entry.source, entry.expires_at = dict(release.outputs), run, now + release.ttl_s
         entry.waiting = []
         for question in waiting:
             self._answer(entry, question, now)

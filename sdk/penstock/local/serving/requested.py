@@ -72,7 +72,7 @@ class Inbox(Protocol):
     def fileno(self) -> int:
         """Return the handle that is ready when there is a request."""
 
-    def take(self) -> Sequence[RunRequest]:
+    def take_requests(self) -> Sequence[RunRequest]:
         """Return the requests that have arrived."""
 
 
@@ -155,7 +155,7 @@ class Requested:
 
     def take_requests(self) -> None:
         """Take what has arrived."""
-        for request in self.inbox.take():
+        for request in self.inbox.take_requests():
             known = None if request.key is None else self._by_key.get(request.key)
             if known is not None:
                 known.join(request)

@@ -95,7 +95,7 @@ class RunRequests:
         """Return the handle that is ready when there is a request."""
         return self._socket.fileno()
 
-    def take(self) -> list[RunRequest]:
+    def take_requests(self) -> list[RunRequest]:
         """Return the requests that have arrived."""
         found: list[RunRequest] = []
         while True:
