@@ -1,4 +1,8 @@
-"""The types of objects that Prefect's client returns. There is no client: runs are in the Kubernetes API."""
+"""The types of objects that Prefect's client returns. There is no client: runs are in the Kubernetes API.
+
+Programs import them for annotations and comparisons. Requests to the API server are those of `penstock.kube`; runs are
+started by `penstock.deployments`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Starting runs of deployed flows, and deploying them."""
+"""Starting runs of deployed flows, and deploying them.
+
+Under Prefect's names, for programs; `penstock.authoring.deployments` does it. On the command line,
+`penstock deploy` and `penstock run` do the same. There are no work pools: the operator runs what is deployed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Inputs of people: classes for `pause_flow_run(wait_for_input=...)`."""
+"""Inputs of people: classes for `pause_flow_run(wait_for_input=...)`.
+
+Under Prefect's name, for flows that ask a person while they run on this machine. How a run pauses is in
+`penstock.authoring.pause`; in the cluster, `approval` of a task waits for a person.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Loggers: of the current run, and others."""
+"""Loggers: of the current run, and others.
+
+Under Prefect's names, for the code of flows and tasks; `penstock.authoring.loggers` makes them. How lines are shown is
+decided in `penstock.local` and `penstock.runner`, and the operator has a log of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Types of runs and states, for annotations and comparisons."""
+"""Types of runs and states, for annotations and comparisons.
+
+Under Prefect's names, for programs that import them from there. They are defined in `penstock.authoring.runs`. Schemas
+of requests and filters are not here.
+"""
 
 from __future__ import annotations
 
