@@ -21,7 +21,7 @@ from kubernetes import config as kubernetes_config
 from penstock.kube.connection import Connection
 from tests import cluster
 from tests.api.account import Right, make_account
-from tests.api.commandline import FLOW, Objects, Start, Typed, once
+from tests.api.command_line import FLOW, Objects, Start, Typed, once
 from tests.api.crds import apply_crds
 from tests.api.deploying import ETL, Deploy
 from tests.api.proxy import Proxy

@@ -27,7 +27,7 @@ from tests.api.audit_scene import (
     until_refused,
     webhooks,
 )
-from tests.api.commandline import once
+from tests.api.command_line import once
 from tests.api.replica import Replica, free_port
 from tests.api.review_scene import LOOPBACK, write_certificate
 from tests.api.scene import Scene

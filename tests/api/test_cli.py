@@ -13,7 +13,7 @@ from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.kube.connection import Connection
-from tests.api.commandline import once
+from tests.api.command_line import once
 from tests.api.faults import FaultProxy, Seen
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.commandline import once
+from tests.api.command_line import once
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.commandline import once
+from tests.api.command_line import once
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes_client
 
-from tests.api.commandline import FLOW, once
+from tests.api.command_line import FLOW, once
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 

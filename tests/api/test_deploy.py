@@ -12,7 +12,7 @@ from kubernetes import watch
 from penstock import flow as make_flow
 from penstock import run_deployment
 from penstock.errors import CommandError, OptionError, ParameterError, RefusalError
-from tests.api.commandline import once
+from tests.api.command_line import once
 from tests.api.deploying import INLINE, code_maps, get, kinds, orders
 from tests.api.scene import task
 

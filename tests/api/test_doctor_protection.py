@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from penstock.cli.commands.doctor_protection import REQUIRED_RIGHTS, Right
-from tests.api.commandline import once
+from tests.api.command_line import once
 from tests.cluster import binaries
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]

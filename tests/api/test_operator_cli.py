@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.api.commandline import Start, once
+from tests.api.command_line import Start, once
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 

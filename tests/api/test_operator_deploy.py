@@ -8,7 +8,7 @@ import pytest
 
 from penstock import flow as make_flow
 from penstock import run_deployment
-from tests.api.commandline import once
+from tests.api.command_line import once
 from tests.api.deploying import INLINE, code_maps, kinds, orders
 from tests.api.scene import Scene, task
 

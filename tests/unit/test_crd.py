@@ -14,7 +14,7 @@ from pydantic import Field
 
 from penstock.api.base import ApiModel, Duration
 from penstock.api.crd import custom_resource_definition, structural_schema
-from penstock.api.flowrun import RunState, TaskState
+from penstock.api.flow_run import RunState, TaskState
 from penstock.api.generate import generated_files, main, outdated_files
 from penstock.api.kind import FLOW, FLOWRUN, KINDS, SCHEDULE, Kind
 from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, SET, Rule, map_list

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import FlowRunStatus
+from penstock.api.flow_run import FlowRunStatus
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.run.shutdown import ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES

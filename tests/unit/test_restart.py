@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import RunReference
+from penstock.api.flow_run import RunReference
 from penstock.cli.text.retry_plan import retry_lines, retry_lines_of_status
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items

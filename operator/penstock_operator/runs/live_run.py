@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.concurrency.slots import Claim
 from penstock.engine.keys import ObjectKey, RunIdentity, RunKey, RunUid
 from penstock.engine.machine.facts import Fact

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec, RunReference
+from penstock.api.flow_run import MAX_LINEAGE, FlowRunSpec, RunReference
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.run.unstarted import Waiting

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.compiler.inheritance import inherit, sources_of
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import FlowRunSpec, RunReference
+from penstock.api.flow_run import FlowRunSpec, RunReference
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.restart import check_against_run, check_reference

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.compiler.task_plan import ApproversPlan
 from penstock.engine.validation.parsing import parse_run
 from penstock.kube.client import ApiClient

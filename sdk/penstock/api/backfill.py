@@ -8,7 +8,7 @@ from pydantic import Field
 
 from penstock.api.base import ApiModel, Count, ObjectName, Time
 from penstock.api.condition import Conditions
-from penstock.api.flowrun import Counts, Intervals, Message, Reason
+from penstock.api.flow_run import Counts, Intervals, Message, Reason
 from penstock.api.marker import Rule
 
 MAX_TICKS: Final = 10_000

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from penstock.api.base import ApiModel, DnsName, Expression, ObjectName, TaskName, Time
 from penstock.api.flow import Values
-from penstock.api.flowrun import Message
+from penstock.api.flow_run import Message
 from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, SET, Rule, map_list
 
 MAX_EVENTS: Final = 16

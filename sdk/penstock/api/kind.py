@@ -9,7 +9,7 @@ from penstock.api.backfill import BackfillSpec, BackfillStatus
 from penstock.api.base import ApiModel
 from penstock.api.flow import FlowSpec, FlowStatus
 from penstock.api.flow_defaults import FlowDefaultsSpec, FlowDefaultsStatus
-from penstock.api.flowrun import FlowRunSpec, FlowRunStatus
+from penstock.api.flow_run import FlowRunSpec, FlowRunStatus
 from penstock.api.marker import Rule
 from penstock.api.names import GROUP
 from penstock.api.schedule import ScheduleSpec, ScheduleStatus

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from penstock.api.base import Duration, Identifier, ObjectName, Percentage, TaskName
-from penstock.api.flowrun import RunState, TaskState
+from penstock.api.flow_run import RunState, TaskState
 from penstock.api.kind import KINDS, Kind
 from penstock.api.names import API_VERSION
 from penstock.api.states import STATES

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from penstock.api.base import MAX_LABELS, ApiModel, Count, Duration, Time, check_year
 from penstock.api.condition import Conditions
 from penstock.api.event import Events, EventStatus
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.api.marker import ATOMIC_LIST, Rule
 
 MAX_MISSED: Final = 1000

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from penstock.api.flowrun import RunReference
+from penstock.api.flow_run import RunReference
 from penstock.engine.intervals import decode_intervals
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import Problem

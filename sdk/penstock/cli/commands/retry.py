@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import RunReference
+from penstock.api.flow_run import RunReference
 from penstock.api.names import LABEL_FLOW
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.control import report_change

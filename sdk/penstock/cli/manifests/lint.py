@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 from penstock.cli.manifests.prune import is_new, prune

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.api.duration import duration_s
-from penstock.api.flowrun import ApprovalDecision as GivenDecision
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import ApprovalDecision as GivenDecision
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.audit import SHUTDOWN_DEEDS, DecisionRecord, read_decisions, read_record
 from penstock.engine.machine.facts import ApprovalDecision, Control
 

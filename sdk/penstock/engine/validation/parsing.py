@@ -16,7 +16,7 @@ from penstock.api.backfill import BackfillSpec
 from penstock.api.base import AS_STORED, ApiModel
 from penstock.api.duration import DURATION_PATTERN
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import ITEMS_PATTERN, FlowRunSpec
+from penstock.api.flow_run import ITEMS_PATTERN, FlowRunSpec
 from penstock.api.schedule import MOMENT_PATTERN, ScheduleSpec
 from penstock.engine.expressions.path import describe
 from penstock.engine.nesting import find_too_deep

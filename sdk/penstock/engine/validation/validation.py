@@ -12,7 +12,7 @@ from typing import Any, Final
 from penstock.api.backfill import BackfillSpec
 from penstock.api.duration import duration_s
 from penstock.api.flow import FlowSpec, InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.api.schedule import RunTemplate, ScheduleSpec
 from penstock.engine.audit import records_of
 from penstock.engine.compiler.params import resolve_params

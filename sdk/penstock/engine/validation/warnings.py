@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flow_defaults import DEFAULTS_NAME
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.suggestion import enumerate_names, suggest
 
 

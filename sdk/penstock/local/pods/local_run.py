@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.api.names import API_VERSION
 from penstock.engine.compiler.inheritance import all_tasks
 from penstock.engine.compiler.plan import Plan

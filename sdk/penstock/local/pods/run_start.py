@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow_run import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.concurrency.slots import Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey
