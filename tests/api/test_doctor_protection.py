@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from penstock.cli.commands.doctor_protection import REQUIRED_RIGHTS, Right
+from penstock.cli.commands.installation.doctor_protection import REQUIRED_RIGHTS, Right
 from tests.api.command_line import once
 from tests.cluster import binaries
 

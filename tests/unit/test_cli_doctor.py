@@ -7,7 +7,7 @@ import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import FLOW, FLOWRUN, KINDS
 from penstock.api.names import LABEL_RESTORED
-from penstock.cli.commands.doctor_checks import (
+from penstock.cli.commands.installation.doctor_checks import (
     REQUIRED_PERMISSIONS,
     Level,
     check_crds,

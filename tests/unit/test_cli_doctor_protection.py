@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.commands.doctor_checks import Level
-from penstock.cli.commands.doctor_protection import (
+from penstock.cli.commands.installation.doctor_checks import Level
+from penstock.cli.commands.installation.doctor_protection import (
     EXCESSIVE_RIGHTS,
     REQUIRED_RIGHTS,
     check_network,

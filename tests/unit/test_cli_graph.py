@@ -3,7 +3,7 @@ import textwrap
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.cli.commands.graph import draw_terminal, select_graph
+from penstock.cli.commands.flows.graph import draw_terminal, select_graph
 from penstock.cli.main import main
 from penstock.drawing.diagram import build_diagram
 from penstock.drawing.dot import write_dot

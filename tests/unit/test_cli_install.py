@@ -9,7 +9,7 @@ import pytest
 
 from penstock.cli.cluster.chart import InstalledCrds, Release, find_chart, image_values
 from penstock.cli.cluster.helm import Helm
-from penstock.cli.commands.install import choose_release, read_options
+from penstock.cli.commands.installation.install import choose_release, read_options
 from penstock.cli.parser import build_parser
 from penstock.errors import CommandError
 

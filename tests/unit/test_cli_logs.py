@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from penstock.cli.commands.logs import read_log_options, select_logs
+from penstock.cli.commands.runs.logs import read_log_options, select_logs
 from penstock.cli.text.log_source import Choice
 from penstock.errors import CommandError
 

@@ -109,7 +109,7 @@ def test_what_does_not_work_is_said_in_one_line(typed, words, message):
 
 
 def test_a_run_on_this_machine_loads_no_client_of_a_cluster():
-    program = "import sys, penstock.cli.commands.run_local; sys.exit('kubernetes' in sys.modules)"
+    program = "import sys, penstock.cli.commands.runs.run_local; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

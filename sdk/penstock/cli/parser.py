@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", parents=[cluster], help="check that Penstock works in this cluster, and check your permissions"
     )
-    doctor.set_defaults(module="penstock.cli.commands.doctor")
+    doctor.set_defaults(module="penstock.cli.commands.installation.doctor")
     return parser
 
 
@@ -81,7 +81,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser, *, default: str | None
 
 def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow, in the cluster or on this machine")
-    run.set_defaults(module="penstock.cli.commands.run")
+    run.set_defaults(module="penstock.cli.commands.runs.run")
     run.add_argument(
         "flow",
         metavar="FLOW|FILE",
@@ -123,7 +123,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     retry = commands.add_parser(
         "retry", parents=[cluster], help="start a new run with only the tasks that a finished run did not complete"
     )
-    retry.set_defaults(module="penstock.cli.commands.retry")
+    retry.set_defaults(module="penstock.cli.commands.runs.retry")
     _add_run_name(retry)
     retry.add_argument("--latest", action="store_true", help="use the current Flow, not the revision of that run")
     add_params(retry, "value of a param; overrides that of the run; tasks that refer to it run again")
@@ -182,11 +182,11 @@ def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         ("resume", False, "resume a suspended run"),
     ):
         suspend = commands.add_parser(word, parents=[cluster], help=text)
-        suspend.set_defaults(module="penstock.cli.commands.suspend", suspend=is_suspended)
+        suspend.set_defaults(module="penstock.cli.commands.runs.suspend", suspend=is_suspended)
         _add_run_name(suspend)
 
     cancel = commands.add_parser("cancel", parents=[cluster], help="cancel a run; its finally tasks still run")
-    cancel.set_defaults(module="penstock.cli.commands.cancel", shutdown="Cancel")
+    cancel.set_defaults(module="penstock.cli.commands.runs.cancel", shutdown="Cancel")
     _add_run_name(cancel)
     how = cancel.add_mutually_exclusive_group()
     how.add_argument(
@@ -206,7 +206,7 @@ def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
 
     for word, decision in (("approve", "Approve"), ("reject", "Reject")):
         decide = commands.add_parser(word, parents=[cluster], help=f"{word} a task that is waiting for approval")
-        decide.set_defaults(module="penstock.cli.commands.approve", decision=decision)
+        decide.set_defaults(module="penstock.cli.commands.runs.approve", decision=decision)
         _add_run_name(decide)
         decide.add_argument(
             "task", metavar="TASK", nargs="?", help="name of the task (may be omitted if only one is waiting)"
@@ -216,7 +216,7 @@ def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
 
 def _add_offline(commands: Commands) -> None:
     lint = commands.add_parser("lint", help="check manifests without a cluster")
-    lint.set_defaults(module="penstock.cli.commands.lint")
+    lint.set_defaults(module="penstock.cli.commands.flows.lint")
     lint.add_argument(
         "files", metavar="FILE", nargs="+", help="YAML with Flows, FlowRuns, Schedules or Backfills; - is stdin"
     )
@@ -227,7 +227,7 @@ def _add_offline(commands: Commands) -> None:
         description="Calls the function of the flow once, with placeholders instead of data, and writes the Flow that"
         " it describes: one Pod per task.",
     )
-    compile_.set_defaults(module="penstock.cli.commands.compile")
+    compile_.set_defaults(module="penstock.cli.commands.flows.compile")
     compile_.add_argument("entrypoint", metavar="FILE:FLOW", help="my_flow.py:etl, or my_package.my_flow:etl")
     compile_.add_argument("-o", "--output", metavar="FILE", help="output file (default: standard output)")
     add_compilation(compile_)

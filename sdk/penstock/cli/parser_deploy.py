@@ -10,7 +10,7 @@ from penstock.cli.parser_shared import Commands
 def add_deploy(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     """Add `penstock deploy`."""
     deploy = commands.add_parser("deploy", parents=[cluster], help="deploy a Python flow")
-    deploy.set_defaults(module="penstock.cli.commands.deploy")
+    deploy.set_defaults(module="penstock.cli.commands.flows.deploy")
     deploy.add_argument(
         "flow", metavar="FILE", help="my_flow.py:etl, module:etl, or my_flow.py if it contains one flow"
     )
@@ -88,7 +88,7 @@ def add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         description="Installs or upgrades Penstock with helm, waits until it is ready, and runs the checks of doctor."
         " -n is the namespace of the operator (default: penstock-system, or where it is installed already).",
     )
-    install.set_defaults(module="penstock.cli.commands.install")
+    install.set_defaults(module="penstock.cli.commands.installation.install")
     install.add_argument(
         "--image", metavar="IMAGE", help="image of the operator: REPOSITORY:TAG or REPOSITORY@sha256:..."
     )
@@ -127,7 +127,7 @@ def add_backup_and_restore(commands: Commands, cluster: argparse.ArgumentParser)
         help="write all Flows, runs, Schedules and Backfills to a file",
         description="Writes all objects of a namespace to a file, from which penstock restore creates them again.",
     )
-    backup.set_defaults(module="penstock.cli.commands.backup")
+    backup.set_defaults(module="penstock.cli.commands.installation.backup")
     backup.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="file to write; FILE.gz is compressed (default: stdout)"
     )
@@ -140,7 +140,7 @@ def add_backup_and_restore(commands: Commands, cluster: argparse.ArgumentParser)
         description="Creates the objects of a backup that do not exist. Finished runs get their status and do not run"
         " again. -n restores one namespace only. It can be repeated after an interruption.",
     )
-    restore.set_defaults(module="penstock.cli.commands.restore")
+    restore.set_defaults(module="penstock.cli.commands.installation.restore")
     restore.add_argument("file", metavar="FILE", help="the backup; - is stdin")
     restore.add_argument(
         "--unfinished",

@@ -45,7 +45,7 @@ def add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     graph = commands.add_parser(
         "graph", parents=[cluster], help="draw the task graph of a Flow, or of a run with its states"
     )
-    graph.set_defaults(module="penstock.cli.commands.graph")
+    graph.set_defaults(module="penstock.cli.commands.flows.graph")
     graph.add_argument(
         "name",
         metavar="FLOW|RUN",
@@ -62,14 +62,14 @@ def add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     )
 
     watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it has finished")
-    watch.set_defaults(module="penstock.cli.commands.watch")
+    watch.set_defaults(module="penstock.cli.commands.runs.watch")
     watch.add_argument("run", metavar="RUN", help="name of the FlowRun, or backfill/NAME for a Backfill")
     _add_logs(commands, cluster)
 
 
 def _add_logs(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     logs = commands.add_parser("logs", parents=[cluster], help="print the logs of the tasks of a run")
-    logs.set_defaults(module="penstock.cli.commands.logs")
+    logs.set_defaults(module="penstock.cli.commands.runs.logs")
     logs.add_argument("run", metavar="RUN", help="name of the FlowRun")
     logs.add_argument("--task", metavar="TASK", help="only this task")
     logs.add_argument("--item", metavar="INDEX", type=int, help="only this item of a fan-out")

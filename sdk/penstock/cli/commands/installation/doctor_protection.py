@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from penstock.cli.commands.doctor_checks import Finding, Level, container_argument
+from penstock.cli.commands.installation.doctor_checks import Finding, Level, container_argument
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names
 

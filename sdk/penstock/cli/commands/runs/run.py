@@ -19,5 +19,5 @@ def command(arguments: argparse.Namespace) -> int:
     name = (
         "run_local" if arguments.local or arguments.docker else "run_inline" if arguments.inline else "run_in_cluster"
     )
-    code: int = import_module(f"penstock.cli.commands.{name}").command(arguments)
+    code: int = import_module(f"penstock.cli.commands.runs.{name}").command(arguments)
     return code

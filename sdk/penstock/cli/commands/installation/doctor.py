@@ -12,7 +12,7 @@ from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.chart import OPERATOR_LABELS
-from penstock.cli.commands.doctor_checks import (
+from penstock.cli.commands.installation.doctor_checks import (
     LEASE_NAME,
     REQUIRED_PERMISSIONS,
     Finding,
@@ -26,7 +26,7 @@ from penstock.cli.commands.doctor_checks import (
     check_version,
     container_argument,
 )
-from penstock.cli.commands.doctor_protection import (
+from penstock.cli.commands.installation.doctor_protection import (
     EXCESSIVE_RIGHTS,
     POLICY_LABELS,
     REQUIRED_RIGHTS,

@@ -18,7 +18,7 @@ from penstock.cli.cluster.chart import (
     image_values,
 )
 from penstock.cli.cluster.helm import Helm
-from penstock.cli.commands.doctor import diagnose
+from penstock.cli.commands.installation.doctor import diagnose
 from penstock.cli.text.echo import echo
 from penstock.errors import CommandError, DurationError
 
