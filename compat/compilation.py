@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from compat.batch import in_folder
-from penstock.authoring.compilation.one_pod import is_one_pod
+from penstock.authoring.compilation.program.one_pod import is_one_pod
 from penstock.authoring.flow import Flow
 from penstock.cli.deployment.compile import check, compile_loaded
 from penstock.errors import PenstockError

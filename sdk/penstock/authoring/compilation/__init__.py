@@ -15,17 +15,17 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.arguments.field_default import is_field
-from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.compilation.helper_functions import HelperFunctions
-from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.node import Node
-from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.program.code_location import CodeLocation
+from penstock.authoring.compilation.program.helper_functions import HelperFunctions
+from penstock.authoring.compilation.program.import_path import source_of
+from penstock.authoring.compilation.program.one_pod import is_one_pod
+from penstock.authoring.compilation.program.rewriting import computed_defaults
 from penstock.authoring.compilation.refusal import compile_errors
 from penstock.authoring.compilation.retry import duration_text
-from penstock.authoring.compilation.rewriting import computed_defaults
 from penstock.authoring.compilation.symbols import SettledParamError
 from penstock.authoring.compilation.trace import MAX_NAME, Trace, task_label
 from penstock.authoring.function import FlowFunction

@@ -12,7 +12,7 @@ import sys
 from decimal import Decimal
 from typing import Any, Final, get_type_hints
 
-from penstock.authoring.compilation.code_location import current_location, is_inside
+from penstock.authoring.compilation.program.code_location import current_location, is_inside
 from penstock.authoring.function import TaskFunction
 
 Changes = list[int]

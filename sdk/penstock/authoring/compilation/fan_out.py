@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
 from penstock.authoring.compilation.changes import refuse_changed
-from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
 from penstock.authoring.compilation.node import FanOut, Node
 from penstock.authoring.compilation.operations import OperationSymbol
+from penstock.authoring.compilation.program.code_location import current_location
 from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,

@@ -8,9 +8,9 @@ from typing import Any
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
 from penstock.authoring.compilation.changes import refuse_changed
-from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
+from penstock.authoring.compilation.program.code_location import CodeLocation
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,

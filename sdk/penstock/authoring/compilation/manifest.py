@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from penstock.authoring.compilation.arguments import escape
 from penstock.authoring.compilation.caching import cache_field
-from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.json_expressions import express_value
 from penstock.authoring.compilation.node import Node
-from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.params import FlowParam
+from penstock.authoring.compilation.program.code_location import CodeLocation
+from penstock.authoring.compilation.program.import_path import source_of
+from penstock.authoring.compilation.program.one_pod import is_one_pod
 from penstock.authoring.compilation.retry import duration_text, retry_field
 from penstock.authoring.compilation.trace import Trace, task_label
 from penstock.authoring.function import FlowFunction

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from penstock.authoring.compilation.changes import Changes
-from penstock.authoring.compilation.code_location import CodeLocation, current_location, is_flow_function_at_work
-from penstock.authoring.compilation.handlers import Handlers
 from penstock.authoring.compilation.params import FlowParam
+from penstock.authoring.compilation.program.code_location import (
+    CodeLocation,
+    current_location,
+    is_flow_function_at_work,
+)
+from penstock.authoring.compilation.program.handlers import Handlers
 from penstock.authoring.compilation.slots import Slots, Template
 from penstock.authoring.function import FlowFunction, TaskFunction
 from penstock.authoring.runs.runs import TAGS

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NoReturn
 
 from penstock.authoring.compilation.changes import IMMUTABLE
-from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
+from penstock.authoring.compilation.program.code_location import current_location
 from penstock.authoring.compilation.refusal import Signal, raise_remembered
 from penstock.authoring.compilation.symbols import (
     ADVICE,

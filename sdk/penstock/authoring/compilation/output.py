@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
-from penstock.authoring.compilation.code_location import current_location, is_inside
+from penstock.authoring.compilation.program.code_location import current_location, is_inside
 from penstock.authoring.compilation.symbols import Symbol
 from penstock.authoring.loggers import FLOW_LOGGER
 

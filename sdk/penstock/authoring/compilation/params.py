@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, NamedTuple
 
 from penstock.authoring.arguments.field_default import default_of, is_field
-from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.exact import LARGEST, is_text
+from penstock.authoring.compilation.program.code_location import CodeLocation
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.function import FlowFunction
 

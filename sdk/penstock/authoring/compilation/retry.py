@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.program.code_location import CodeLocation
 from penstock.authoring.options.options import FlowOptions, TaskOptions
 from penstock.authoring.pods.pod_call import EXIT_NOT_AGAIN
 

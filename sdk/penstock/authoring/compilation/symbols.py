@@ -11,13 +11,13 @@ from typing import Any, Final, NoReturn
 
 from penstock.authoring.awaiting import awaitable
 from penstock.authoring.compilation.changes import IMMUTABLE, Changeable, Changes, returned_type, type_asked_for
-from penstock.authoring.compilation.code_location import (
+from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.params import FlowParam
+from penstock.authoring.compilation.program.code_location import (
     CodeLocation,
     current_location,
     is_flow_function_at_work,
 )
-from penstock.authoring.compilation.node import Node
-from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.refusal import Signal
 from penstock.authoring.runs.futures import Future, FutureList
 from penstock.authoring.runs.states import State, StateType

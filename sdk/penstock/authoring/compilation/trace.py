@@ -14,20 +14,20 @@ from penstock.authoring.arguments.field_default import default_of, is_field
 from penstock.authoring.awaiting import IN_THREADS
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
-from penstock.authoring.compilation.code_location import (
+from penstock.authoring.compilation.fan_out import fan_out
+from penstock.authoring.compilation.json_expressions import express_value
+from penstock.authoring.compilation.node import Node, Scope
+from penstock.authoring.compilation.operations import OperationSymbol, Rewritten
+from penstock.authoring.compilation.output import warnings_of_output
+from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.program.code_location import (
     CodeLocation,
     current_location,
     location_of_error,
 )
-from penstock.authoring.compilation.fan_out import fan_out
-from penstock.authoring.compilation.handlers import Handlers
-from penstock.authoring.compilation.helper_functions import HelperFunctions
-from penstock.authoring.compilation.json_expressions import express_value
-from penstock.authoring.compilation.node import Node, Scope
-from penstock.authoring.compilation.one_pod import is_one_pod
-from penstock.authoring.compilation.operations import OperationSymbol, Rewritten
-from penstock.authoring.compilation.output import warnings_of_output
-from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.program.handlers import Handlers
+from penstock.authoring.compilation.program.helper_functions import HelperFunctions
+from penstock.authoring.compilation.program.one_pod import is_one_pod
 from penstock.authoring.compilation.refusal import Signal, remembered_signals
 from penstock.authoring.compilation.symbols import (
     ADVICE,

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from penstock.api.duration import duration_s
-from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.params import read_params as declared_params
+from penstock.authoring.compilation.program.code_location import CodeLocation
 from penstock.authoring.deployments.deployment import Deployment, DeploymentKeywords, read_deployment
 from penstock.authoring.function import FlowFunction
 from penstock.cli.cluster.access import Cluster

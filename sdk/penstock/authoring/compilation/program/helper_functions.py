@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from penstock.authoring.compilation.one_pod import functions_referred_to
-from penstock.authoring.compilation.rewriting import HOOK, rewrite
+from penstock.authoring.compilation.program.one_pod import functions_referred_to
+from penstock.authoring.compilation.program.rewriting import HOOK, rewrite
 from penstock.authoring.function import FlowFunction
 
 _MISSING: Final = object()

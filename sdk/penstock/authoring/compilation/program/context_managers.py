@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from penstock.authoring.closure import variables_around
-from penstock.authoring.compilation.code_location import is_inside
-from penstock.authoring.compilation.rewriting import definition_of
+from penstock.authoring.compilation.program.code_location import is_inside
+from penstock.authoring.compilation.program.rewriting import definition_of
 
 EXITS: Final = ("__exit__", "__aexit__")
 _ENTERING: Final = frozenset({"enter_context", "enter_async_context", "push", "push_async_exit"})

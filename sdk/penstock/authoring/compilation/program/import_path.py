@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.compilation.one_pod import is_one_pod
+from penstock.authoring.compilation.program.code_location import CodeLocation
+from penstock.authoring.compilation.program.one_pod import is_one_pod
 from penstock.authoring.function import Decorated, FlowFunction, TaskFunction
 from penstock.authoring.options.options import FlowOptions, TaskOptions
 from penstock.authoring.pods.entrypoint import find

@@ -14,8 +14,8 @@ from functools import lru_cache
 from types import FrameType
 from typing import Any
 
-from penstock.authoring.compilation.code_location import CodeLocation, is_end, is_inside
-from penstock.authoring.compilation.context_managers import hiding_manager, is_hiding
+from penstock.authoring.compilation.program.code_location import CodeLocation, is_end, is_inside
+from penstock.authoring.compilation.program.context_managers import hiding_manager, is_hiding
 
 
 class Handlers:
