@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from penstock.engine.backoff import backed_off_s
 from penstock.engine.keys import ObjectKey
 from penstock.engine.ticks.due_and_missed import Firing, Ledger, decide
 from penstock.errors import InvalidSpecError
@@ -333,8 +334,9 @@ class ScheduleController(KeyedController[Schedule]):
         if following is not None and not plan.spec.suspend:
             waits_s.append((plan.jitter.due(following) - now).total_seconds() + PAD_S)
         if outcome.is_refused:
-            waits_s.append(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._refusals.get(key, 0), 16)))
-            self._refusals[key] = self._refusals.get(key, 0) + 1
+            turn = self._refusals.get(key, 0)
+            waits_s.append(backed_off_s(FIRST_PAUSE_S, factor=2.0, max_delay_s=LONGEST_PAUSE_S, turn=turn))
+            self._refusals[key] = turn + 1
         else:
             self._refusals.pop(key, None)
         self.queue.add_at(key, time.monotonic() + max(min(waits_s), 0.0))

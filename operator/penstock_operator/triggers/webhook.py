@@ -13,7 +13,6 @@ import re
 import secrets
 import time
 from base64 import b64decode
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -41,7 +40,7 @@ from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.resources import SCHEDULES, SECRETS
 from penstock.kube.writer import Writer
-from penstock_operator.runtime.bounded import BoundedSet
+from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
 from penstock_operator.runtime.http_listener import CONNECTION
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
@@ -141,7 +140,7 @@ class WebhookReceiver:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._handling: set[asyncio.Task[web.Response]] = set()
         self._unknown_secret = secrets.token_bytes(32)
-        self._created: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
+        self._created: BoundedMap[tuple[str, str, str], tuple[float, str]] = BoundedMap(REMEMBERED)
         self._reported: BoundedSet[tuple[str, str]] = BoundedSet(REMEMBERED)
         """Problems that are stored, by uid of the Schedule."""
 
@@ -288,9 +287,7 @@ class WebhookReceiver:
     def _recent_run(self, key: tuple[str, str, str]) -> str | None:
         """Return the run of a recent delivery, even if the run was deleted since."""
         now = self._clock()
-        while self._created and (
-            len(self._created) > REMEMBERED or next(iter(self._created.values()))[0] < now - REMEMBERED_S
-        ):
+        while self._created and next(iter(self._created.values()))[0] < now - REMEMBERED_S:
             self._created.popitem(last=False)
         found = self._created.get(key)
         return None if found is None else found[1]

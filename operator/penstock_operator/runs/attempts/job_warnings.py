@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.engine.backoff import backed_off_s
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.resources import EVENTS
@@ -85,22 +86,22 @@ class JobWarnings:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, namespace: str, waiting: _Waiting) -> None:
-        pause_s = FIRST_READ_S
+        turn = 0
         while waiting.since:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(backed_off_s(FIRST_READ_S, factor=2.0, max_delay_s=LONGEST_PAUSE_S, turn=turn))
             try:
-                pause_s = await self._poll_once(namespace, waiting, pause_s)
+                turn = await self._poll_once(namespace, waiting, turn)
             except Exception as error:  # noqa: BLE001 - who receives it logs it; the other Jobs still wait for an answer
                 self._on_error(namespace, error)
         if self._namespaces.get(namespace) is waiting:
             del self._namespaces[namespace]
 
-    async def _poll_once(self, namespace: str, waiting: _Waiting, pause_s: float) -> float:
-        """Read the Events for all Jobs that have waited long enough; returns the next pause, seconds."""
+    async def _poll_once(self, namespace: str, waiting: _Waiting, turn: int) -> int:
+        """Read the Events for all Jobs that have waited long enough; returns the number of the next, longer pause."""
         now = time.monotonic()
         long = [uid for uid, since in waiting.since.items() if now - since >= FIRST_READ_S]
         if not long:
-            return FIRST_READ_S
+            return 0
         try:
             warnings = await self._read_warnings(namespace)
         except (ApiError, ApiUnreachableError, msgspec.DecodeError) as error:
@@ -110,7 +111,7 @@ class JobWarnings:
                 if (on_warning := waiting.observers.get(uid)) is not None:
                     on_warning(warnings.get(uid, ""))
         is_some_new = any(now - since < LONGEST_PAUSE_S for since in waiting.since.values())
-        return FIRST_READ_S if is_some_new else min(pause_s * 2, LONGEST_PAUSE_S)
+        return 0 if is_some_new else turn + 1
 
     async def _read_warnings(self, namespace: str) -> dict[str, str]:
         """Read the Job controller's latest warning about each Job of a namespace, by uid."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from penstock.engine.backoff import backed_off_s
+
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 
@@ -47,17 +49,18 @@ class QuotaGates:
 
     async def _probe(self, namespace: str) -> None:
         waiting, freed = self._waiting[namespace], self._freed[namespace]
-        pause_s = FIRST_PAUSE_S
+        turn = 0
         try:
             while waiting:
+                pause_s = backed_off_s(FIRST_PAUSE_S, factor=2.0, max_delay_s=LONGEST_PAUSE_S, turn=turn)
                 try:
                     async with asyncio.timeout(pause_s):
                         await freed.wait()
                 except TimeoutError:
-                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                    turn += 1
                 freed.clear()
                 while waiting and await waiting[0]():
                     waiting.popleft()
-                    pause_s = FIRST_PAUSE_S
+                    turn = 0
         finally:
             del self._waiting[namespace], self._freed[namespace], self._probes[namespace]

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_FLOW_UID, LABEL_MANAGED_BY, MAIN_CONTAINER, MANAGED_BY
+from penstock.api.names import LABEL_CODE, LABEL_FLOW_UID, LABEL_MANAGED_BY, MAIN_CONTAINER, MANAGED_BY
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.pods.code_digest import digest_of
 from penstock.cli.cluster.access import Cluster
 from penstock.drawing.task_rows import Object
+from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.errors import CommandError, RefusalError
 
 LIMIT_BYTES: Final = 1024 * 1024
@@ -124,13 +125,7 @@ def mount_code(flow: dict[str, Any], code_map: Mapping[str, Any], modules: Seque
 def with_owners(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[str, Any]:
     """Return the ConfigMap with these Flows as owners: it is deleted with the last of them."""
     owners = [
-        {
-            "apiVersion": API_VERSION,
-            "kind": "Flow",
-            "name": flow["metadata"]["name"],
-            "uid": flow["metadata"]["uid"],
-            "blockOwnerDeletion": False,
-        }
+        owner_reference("Flow", flow["metadata"]["name"], flow["metadata"]["uid"], is_controller=False)
         for flow in flows
     ]
     return {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": owners}}

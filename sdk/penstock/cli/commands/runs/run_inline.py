@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 from typing import Any, Final
 
-from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_MANAGED_BY, MANAGED_BY
+from penstock.api.names import LABEL_CODE, LABEL_MANAGED_BY, MANAGED_BY
 from penstock.authoring.deployments.deployment import read_deployment
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.start_run import build_run, read_options, start
@@ -20,6 +20,7 @@ from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object
+from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.errors import CommandError, PenstockError
 
 NOT_INLINE: Final = ("concurrency", "retention", "expectSuccessWithin")
@@ -109,7 +110,7 @@ def _new_name(flow: str) -> str:
 def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
     """Create the ConfigMap that the Pods of a run wait for; delete the run if that fails."""
     metadata = run["metadata"]
-    owner = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": metadata["name"], "uid": metadata["uid"]}
+    owner = owner_reference("FlowRun", metadata["name"], metadata["uid"], is_controller=False)
     body = {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": [owner]}}
     try:
         cluster.send("POST", cluster.config_map_path(), body=body)
