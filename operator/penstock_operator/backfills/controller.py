@@ -191,7 +191,6 @@ class BackfillController(KeyedController[Backfill]):
                 raise
 
     async def _create_runs(self, key: ObjectKey, live: LiveBackfill, backfill: Backfill, spec: BackfillSpec) -> None:
-        """Create the runs that are due."""
         while creations := live.machine.advance(max_active=spec.max_active, is_suspended=bool(spec.suspend)):
             schedule = self._schedule(key, spec)
             try:

@@ -330,7 +330,6 @@ class RunController:
             self._retire_run(run)
 
     def _replace_run(self, key: RunKey, message: str) -> None:
-        """End a run that another one replaces."""
         run = self.registry.find_run_by_key(key)
         if run is not None:
             self._recorder.record(run.regarding, is_warning=True, reason="Replaced", note=message)

@@ -217,7 +217,6 @@ def _setting(line: int, name: str) -> Finding:
 
 
 def _name(line: int, found: ModuleType, module: str, name: str) -> Iterator[Finding]:
-    """Judge one name of a module."""
     full = ".".join(part for part in (OLD, module, name) if part)
     is_offered, advice = _look_up(found, module, name)
     if not is_offered:

@@ -107,7 +107,6 @@ def _for_one_attempt(task: Task[..., Any], call: Mapping[str, Any]) -> Task[...,
 
 
 def _run_task_to_end(run: TaskRun, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> State[Any]:
-    """Run the task, and return its final state."""
     call = Call(*arguments)
     if not run.task.is_async:
         performer = TaskCall(run, call, None, None, is_collected=True)

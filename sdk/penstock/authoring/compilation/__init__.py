@@ -300,6 +300,5 @@ def _checked_name(name: str, location: CodeLocation) -> str:
 
 
 def _location_of(flow: FlowFunction) -> CodeLocation:
-    """Return the location of a flow's function."""
     code = inspect.unwrap(flow.fn).__code__
     return CodeLocation(code.co_filename, code.co_firstlineno)

@@ -156,7 +156,6 @@ def _child(node: Node, flow: FlowFunction) -> dict[str, Any]:
 
 
 def _call(node: Node, flow: FlowFunction, source: str, flow_source: str) -> dict[str, Any]:
-    """Return the call for the runner."""
     options = (node.task or node.flow).options  # type: ignore[union-attr]  # one of them is there
     call: dict[str, Any] = {"task" if node.task is not None else "flow": source, "name": node.name}
     call["of"] = flow_source

@@ -102,7 +102,6 @@ def _find(cluster: Cluster, place: str) -> Object | None:
 
 
 def _user_fields(body: Object) -> dict[str, Any]:
-    """Return the fields of an object that users write."""
     metadata = body["metadata"]
     described = {key: metadata.get(key) for key in ("labels", "annotations", "ownerReferences")}
     return {"metadata": described, **{key: body.get(key) for key in ("spec", "data")}}

@@ -241,7 +241,6 @@ def _name(deployment: Deployment) -> str:
 
 
 def _add_deployment_fields(flow: dict[str, Any], deployment: Deployment) -> None:
-    """Add the fields of the deployment to the Flow."""
     params = {each["name"]: each for each in flow["spec"].get("params", ())}
     for name, value in deployment.parameters.items():
         if name not in params:

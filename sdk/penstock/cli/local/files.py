@@ -83,7 +83,6 @@ def read_files(words: Sequence[str]) -> Files:
 
 
 def _find_defaults(contents: Sequence[Object]) -> InheritedDefaults:
-    """Find the FlowDefaults that count."""
     found = [
         content
         for content in contents

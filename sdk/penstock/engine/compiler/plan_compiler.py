@@ -322,7 +322,6 @@ class _Compiler:
         return Tolerance(count=allowed) if isinstance(allowed, int) else Tolerance(percentage=int(allowed[:-1]))
 
     def _check_shape(self, position: int, task: Task, kind: TaskKind, path: str) -> None:
-        """Check which fields the task has."""
         first = self._list.positions[task.name]
         if first != position:
             self._report(Problem(f"{path}.name", f'"{task.name}" is already the name of {self._list.path(first)}'))

@@ -109,7 +109,6 @@ def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], outpu
 
 
 def _without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out managedFields."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
 
