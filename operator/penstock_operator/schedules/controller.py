@@ -259,10 +259,6 @@ class ScheduleController(KeyedController[Schedule]):
         uid = ScheduleUid(key.namespace, schedule.metadata.uid)
         active = {run.name for run in self._runs.active(uid)}
         finished = {run.name: run for run in self._runs.finished(uid)}
-        for run in self._runs.active(uid):
-            if run.tick is None and not run.is_of_event:
-                note = f"Run {run.name} has this Schedule as its owner but does not belong to any of its ticks"
-                self.record_event(schedule, is_warning=True, reason="UnexpectedRun", note=note)
         for name in schedule.status.active:
             if name in active:
                 continue

@@ -121,7 +121,10 @@ class LeaderElection:
         self._clock = clock
         self._sleep = sleep
         self._deadline = float("-inf")
-        self._renewed_at = float("-inf")
+        self._sent = 0
+        """Number of the last renewal that was sent."""
+        self._answered = 0
+        """Number of the last one that the API server has accepted."""
         self._lease: dict[str, Any] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._renewal = asyncio.Lock()
@@ -170,15 +173,15 @@ class LeaderElection:
         Returns:
             Whether it names this process; then no other has led since `acquire`. If not, `lost` is set.
         """
-        asked_at = self._clock()
+        asked_after = self._sent
         while self.is_leading():
             async with self._renewal:
                 # One renewal answers all who asked before it was sent.
-                if self._renewed_at >= asked_at:
+                if self._answered > asked_after:
                     return True
                 if not self.is_leading() or not await self._renew_once():
                     break
-                if self._renewed_at >= asked_at:
+                if self._answered > asked_after:
                     return True
             # No answer, or a person has changed the Lease.
             await self._sleep(CONFIRM_AGAIN_S)
@@ -247,7 +250,6 @@ class LeaderElection:
                 return False
             raise
         self.epoch = epoch
-        self._renewed_at = sent_at
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
@@ -269,6 +271,8 @@ class LeaderElection:
     async def _renew_once(self) -> bool:
         """Try to renew once; returns False if another replica holds the Lease or it is gone."""
         sent_at = self._clock()
+        self._sent += 1
+        number = self._sent
         left_s = max(0.1, self._deadline - sent_at)
         lease = {**self._lease, "spec": {**self._lease["spec"], "renewTime": _now()}}
         try:
@@ -278,7 +282,7 @@ class LeaderElection:
                 return await self._still_holds_lease()
             logger.warning("Failed to renew Lease %s/%s; trying again: %s", self._namespace, self._name, error)
             return True
-        self._renewed_at = sent_at
+        self._answered = number
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
