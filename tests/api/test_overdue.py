@@ -29,7 +29,7 @@ def test_a_flow_is_overdue_until_a_run_succeeds(at_work: Scene):
     scene.event("Recovered", "orders")
 
 
-def test_a_success_ends_it_and_the_time_begins_anew(at_work: Scene):
+def test_a_success_ends_it_and_the_time_is_counted_from_there(at_work: Scene):
     scene = at_work
     scene.create("Flow", "orders", {"tasks": [task()], "expectSuccessWithin": "4s"})
     scene.until(lambda: overdue(scene) == ("True", "NoSuccess"), "the Flow to be overdue")

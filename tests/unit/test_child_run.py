@@ -43,5 +43,5 @@ def test_an_annotation_that_cannot_be_read_hides_no_child_run(text):
         pytest.param({"labels": {"penstock.dev/parent": "run", "penstock.dev/parent-uid": "uid"}}, id="no attempt"),
     ],
 )
-def test_a_run_that_is_no_child_names_no_attempt(change):
+def test_a_run_that_is_not_a_child_names_no_attempt(change):
     assert read_parent(child() | change) is None

@@ -252,7 +252,7 @@ def test_what_a_function_does_not_use_does_not_count(change, monkeypatch):
     assert fingerprint(uses_module) == before
 
 
-def test_a_function_that_uses_what_cannot_be_told_apart_is_not_cached():
+def test_a_function_that_uses_what_cannot_be_distinguished_is_not_cached():
     with pytest.raises(ResultError, match="'LOCK' is a lock"):
         fingerprint(uses_lock)
 

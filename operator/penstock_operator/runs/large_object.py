@@ -13,7 +13,7 @@ from penstock.kube.kinds.flow_run import FlowRun
 
 LARGE_BYTES: Final = 16 << 10
 LARGE_FIELDS: Final = ("params", "flowSpec")
-"""Of a spec; nobody asks for them before the run starts."""
+"""Of a spec; they are not needed before the run starts."""
 VALUE_BYTES: Final = 32
 """Of a value besides its text, about."""
 

@@ -47,7 +47,7 @@ class Stored(Enum):
 
 
 class ForgedEpochError(PenstockError):
-    """The status of a run names a later leader, and there is none: somebody else wrote it."""
+    """The status of a run names a later leader, and there is none: the operator did not write it."""
 
 
 class StatusStore:

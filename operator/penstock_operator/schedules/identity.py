@@ -3,7 +3,7 @@
 A run that is to outlive its Schedule has no owner reference to it, but an annotation with the Schedule's uid; the
 chart's admission policy reserves both for the operator. With either, the run counts only if all else agrees that the
 operator writes: the Schedule's label, and the name, which can be computed from the Schedule and the tick or event; and
-if nobody else is recorded as who created it.
+if no user is recorded as its creator.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _proved_schedule(run: ObjectMeta, owner: OwnerReference | None) -> ScheduleR
     if owner is not None and (owner.name != name or noted not in ("", uid)):
         return None
     if _is_restored(run):
-        # By somebody who may. Some names follow from the uid of a Schedule that is another one now.
+        # By a user who may. Some names follow from the uid of a Schedule that is another one now.
         return ScheduleReference(name, uid)
     schedule = ScheduleReference(name, uid)
     is_named = _is_named_for_event(run, schedule) or _read_tick(run, schedule) is not None

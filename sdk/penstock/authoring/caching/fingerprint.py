@@ -207,7 +207,7 @@ class _Walk:
             yield from self._class(type(used), path, whole=True)
 
     def _is_met(self, value: Any) -> bool:
-        """Tell whether a function or class was met; it is from now on."""
+        """Return whether a function or class was met; it is from now on."""
         if id(value) in self._met:
             return True
         self._met[id(value)] = len(self._met), value
@@ -295,7 +295,7 @@ def _slots(value: Any) -> dict[str, Any]:
 
 
 def _wrapped(value: Any) -> tuple[Any, ...]:
-    """Return what makes up an object that wraps a function."""
+    """Return the parts of an object that wraps a function."""
     if isinstance(value, functools.partial):
         return value.func, value.args, value.keywords, vars(value)
     if isinstance(value, Decorated):
@@ -308,7 +308,7 @@ def _wrapped(value: Any) -> tuple[Any, ...]:
 
 
 def _is_counted(kind: type, name: str) -> bool:
-    """Tell whether a member of a class says what the class is, rather than following from the other members."""
+    """Return whether a member of a class says what the class is, rather than following from the other members."""
     if issubclass(kind, Enum) and name.startswith("_"):
         return isinstance(vars(kind)[name], types.FunctionType | classmethod | staticmethod)
     return name not in _DERIVED and (not name.startswith("__pydantic_") or name == "__pydantic_fields__")

@@ -24,7 +24,7 @@ _IS_CREATED_AT_RUN_TIME: Final = 1 << 9
 
 
 def is_identified(value: Any) -> bool:
-    """Tell whether module and name of a function or class identify it: they lead to it, or it is built in."""
+    """Return whether module and name of a function or class identify it: they lead to it, or it is built in."""
     if isinstance(value, type) and not value.__flags__ & _IS_CREATED_AT_RUN_TIME:
         return True
     found: Any = sys.modules.get(value.__module__)
@@ -35,7 +35,7 @@ def is_identified(value: Any) -> bool:
 
 @functools.cache
 def is_own_module(name: str) -> bool:
-    """Tell whether a module is the user's: neither part of Python or Penstock, nor installed.
+    """Return whether a module is the user's: neither part of Python or Penstock, nor installed.
 
     Code of an installed package changes only with the package, and using all that it refers to would take long.
     """

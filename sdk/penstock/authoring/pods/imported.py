@@ -45,7 +45,7 @@ def current_module_line() -> ModuleLine | None:
 
 
 def is_skipped(what: str) -> bool:
-    """Tell whether a call is to do nothing, as its module is imported by a command or a Pod; then warn of it.
+    """Return whether a call is to do nothing, as its module is imported by a command or a Pod; then warn of it.
 
     Args:
         what: what is called: "serve()".

@@ -52,7 +52,7 @@ class Document(NamedTuple):
         return self._find(path)[1] + 1
 
     def is_read(self, path: str) -> bool:
-        """Tell whether the value of a field is what the file has.
+        """Return whether the value of a field is what the file has.
 
         Args:
             path: as for `line`.

@@ -44,7 +44,7 @@ def retry_lines(plan: Plan, entries: Sequence[Mapping[str, Any]], restart: Resta
 def retry_lines_of_status(
     entries: Sequence[Mapping[str, Any]], revision: str, *, is_everything: bool, is_selective: bool
 ) -> Iterator[Text]:
-    """Describe a retry of a run whose spec cannot be read, as far as the run's status tells.
+    """Describe a retry of a run whose spec cannot be read, as far as the run's status shows it.
 
     Args:
         entries: `status.tasks` of the run that is retried.

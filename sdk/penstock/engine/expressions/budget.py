@@ -57,7 +57,7 @@ def is_spent() -> bool:
 
 
 def limit_each(most_at_once: int) -> None:
-    """Let this thread spend any sum, but no more than this at once: for a thread that nobody waits for."""
+    """Let this thread spend any sum, but no more than this at once: for a thread for which nothing waits."""
     _account.most_at_once = most_at_once
 
 

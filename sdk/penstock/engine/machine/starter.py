@@ -29,7 +29,7 @@ RENDERED_BYTES: Final = 1 << 20
 RENDERED_COST: Final = 10_000_000
 """The same for what its expressions cost, also on a thread without a limit."""
 ATTEMPT_COST: Final = 2_000_000
-"""Of the expressions of one attempt; beyond it, they are rendered where nobody else waits. Each of the writer's places
+"""Of the expressions of one attempt; beyond it, they are rendered where nothing else waits. Each of the writer's places
 may render an attempt in the same turn of the event loop."""
 
 

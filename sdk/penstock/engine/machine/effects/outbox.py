@@ -76,7 +76,7 @@ class Outbox:
         return facts
 
     def return_facts(self, facts: list[HeldFact]) -> None:
-        """Take back facts that the next step is to handle, where nobody else waits."""
+        """Take back facts that the next step is to handle, where nothing else waits."""
         self._facts = facts + self._facts
         self.is_slow = True
 
