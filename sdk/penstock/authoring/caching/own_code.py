@@ -33,7 +33,6 @@ def is_identified(value: Any) -> bool:
     return found is value
 
 
-@functools.cache
 def is_own_module(name: str) -> bool:
     """Return whether a module is the user's: neither part of Python or Penstock, nor installed.
 
@@ -41,8 +40,10 @@ def is_own_module(name: str) -> bool:
     """
     if name in {"__main__", "__mp_main__"}:
         return True
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is None or file is None or name.partition(".")[0] == "penstock":
-        return False
-    return not os.path.realpath(file).startswith(_LIBRARIES)
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is not None and name.partition(".")[0] != "penstock" and not _is_of_library(file)
+
+
+@functools.cache
+def _is_of_library(file: str) -> bool:
+    return os.path.realpath(file).startswith(_LIBRARIES)
