@@ -199,7 +199,7 @@ def test_an_item_whose_large_inputs_cannot_be_rendered_is_found_out_when_they_ar
     existing = world(
         "params: [{name: big, type: string}]\n"
         "tasks: [{name: a, forEach: {count: 4}, args: ['$(params.big)', '$([1, 2, 3][index])']}]",
-        params={"big": "x" * 600_000},
+        params={"big": "x" * 500_000},
     )
 
     last = existing.machine.advance(START).creates[-1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.flow import Param
-from penstock.engine.compiler.params import check_params, resolve_params
+from penstock.engine.compiler.params import MAX_PARAMS_BYTES, check_params, resolve_params
 from penstock.errors import InvalidSpecError
 from tests.strategies import json_values
 
@@ -172,3 +172,14 @@ def test_a_param_with_a_default_is_not_required():
     assert [str(problem) for problem in check_params(params({**REGIONS, "required": True}))] == [
         "spec.params[0].required: a param with a default cannot be required: remove one of the two"
     ]
+
+
+def test_the_values_of_a_run_are_bounded_together():
+    params = [Param(name="a", default=""), Param(name="b", default="")]
+    half = "x" * (MAX_PARAMS_BYTES // 2)
+    assert resolve_params(params, {"a": half})["a"] == half
+    with pytest.raises(InvalidSpecError) as caught:
+        resolve_params(params, {"a": half, "b": half})
+    assert "spec.params: are 512 KiB: at most 512 KiB are allowed in all" in str(caught.value)
+    # A run of an earlier version ends as it began.
+    assert resolve_params(params, {"a": half, "b": half}, is_stored=True)["b"] == half

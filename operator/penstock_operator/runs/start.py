@@ -217,7 +217,7 @@ class RunStarter:
         plan = await self._sources.find_resumed_plan(run, spec)
         stored = run.object.status
         given = stored.get("params") if spec.retry_of is not None else spec.params
-        params = resolve_params(plan.params, given)
+        params = resolve_params(plan.params, given, is_stored=True)
         machine = Machine(plan, run.identity, params, now=now, stored=stored, control=self._control(spec, run.object))
         if run.shutdown is not None:
             machine.shut_down(run.shutdown.mode, run.shutdown.reason, run.shutdown.message, now)

@@ -120,8 +120,8 @@ class FlowRunSpec(ApiModel):
     retry_of: RunReference | None = None
     """A finished run to retry, with its Flow and params. Completed tasks are kept, all others run."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
-    """Values of the Flow's params. With retryOf: values that replace single ones of that run; each task that refers to
-    a changed param runs again, and all that follow from it."""
+    """Values of the Flow's params, at most 512 KiB as JSON. With retryOf: values that replace single ones of that run;
+    each task that refers to a changed param runs again, and all that follow from it."""
     timeout: Duration | None = None
     """Longest time of this run; that of the Flow if not given."""
     scheduled_time: Time | None = None

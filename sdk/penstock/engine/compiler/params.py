@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from penstock.api.flow import Param
 from penstock.engine.expressions.budget import FIELDS_COST, limited
 from penstock.engine.expressions.expression import Scope, compile_expression
@@ -15,6 +17,8 @@ from penstock.engine.nesting import is_deeper
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
+MAX_PARAMS_BYTES: Final = 512 * 2**10
+"""Of all values of a run as JSON: they stand in its spec and in its status, and the API server stores 1.5 MiB."""
 ARTICLES: Final = {"array": "an array", "object": "an object", "integer": "a whole number"}
 
 # CEL's matches() is RE2: linear in time for any pattern, and the same language that the CRD documents.
@@ -27,6 +31,7 @@ def resolve_params(
     *,
     path: str = "spec.params",
     later: Collection[str] = (),
+    is_stored: bool = False,
 ) -> dict[str, Any]:
     """Return the value of every param of a run.
 
@@ -38,6 +43,7 @@ def resolve_params(
         given: the run's values by name.
         path: field path of `given`, for problems.
         later: names of given values that are computed later; only that these params exist is checked.
+        is_stored: the run's status has them already, so their size is not checked.
 
     Returns:
         The values by name, in the order of the declarations, without optional params that have no value.
@@ -46,7 +52,14 @@ def resolve_params(
         InvalidSpecError: values are missing, unknown or invalid. Holds every problem.
     """
     with limited(FIELDS_COST):
-        return _resolve(params, given or {}, path, later)
+        values = _resolve(params, given or {}, path, later)
+    if not is_stored and (size_bytes := len(msgspec.json.encode(values))) > MAX_PARAMS_BYTES:
+        message = (
+            f"are {size_bytes >> 10} KiB: at most {MAX_PARAMS_BYTES >> 10} KiB are allowed in all; pass the place of "
+            "what is larger, in an object store or a volume"
+        )
+        raise InvalidSpecError([Problem(path, message)])
+    return values
 
 
 def _resolve(
