@@ -252,6 +252,21 @@ def test_a_task_waits_for_the_quota_and_then_runs_without_having_cost_an_attempt
     assert [(scene.entry(name)["attempt"], scene.entry(name).get("failures", 0)) for name in "ab"] == [(1, 0), (1, 0)]
 
 
+def test_a_task_that_fits_into_the_quota_does_not_wait_for_one_that_does_not(scene):
+    scene.core.create_namespaced_resource_quota(
+        scene.namespace, {"metadata": {"name": "cpu"}, "spec": {"hard": {"requests.cpu": "1"}}}
+    )
+    small = {"resources": {"requests": {"cpu": "100m"}}}
+    scene.start(task("big", resources={"requests": {"cpu": "2"}}), task("small", **small), name="mixed")
+    scene.until(lambda: scene.entry("big", "mixed").get("reason") == "QuotaExceeded", "the large Pod to be refused")
+
+    scene.start(task("first", **small), task("last", dependsOn=["first"], **small), name="other")
+
+    assert scene.finish("other")["state"] == "Completed"
+    assert scene.reach_task("Completed", "small", "mixed")
+    assert scene.entry("big", "mixed")["reason"] == "QuotaExceeded"
+
+
 def test_tasks_beyond_a_memory_quota_run_when_it_is_removed(scene):
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "memory"}, "spec": {"hard": {"requests.memory": "1Mi"}}}

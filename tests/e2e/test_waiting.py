@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import IMAGE, UNTIL_RELEASED, flow, flow_run, run_of, task
+from tests.e2e.manifest import IMAGE, RESTRICTED, UNTIL_RELEASED, flow, flow_run, run_of, task
 
 pytestmark = pytest.mark.e2e
 
@@ -103,8 +103,8 @@ WAYS = [
     ),
     Way(
         "sidecar",
-        "podTemplate: {spec: {initContainers: [{name: proxy, image: '" + IMAGE + "', restartPolicy: Always, "
-        "command: [sh, -c, exit 7], startupProbe: {exec: {command: ['true']}}}]}}",
+        f"podTemplate: {{spec: {{initContainers: [{{name: proxy, image: {IMAGE!r}, restartPolicy: Always, "
+        f"command: [sh, -c, exit 7], startupProbe: {{exec: {{command: ['true']}}}}, securityContext: {RESTRICTED}}}]}}}}",
         "SidecarFailed",
         "sidecar proxy: exit code 7",
         "restarting failed container",

@@ -90,7 +90,7 @@ class AttemptCreator:
 
     async def create_attempt(self, run: LiveRun, create: CreateAttempt) -> None:
         """Create the object of an attempt, adopt the one that is there, or record why there is none."""
-        if self._gates.is_closed(run.key.namespace):
+        if self._gates.is_closed(run.key.namespace, _task_of(run, create)):
             self._hold(run, create, self._full)
             return
         try:
@@ -118,7 +118,7 @@ class AttemptCreator:
                 self._registry.handle_error(run, error)
             return True
 
-        self._gates.add_create(run.key.namespace, attempt)
+        self._gates.add_create(run.key.namespace, _task_of(run, create), attempt)
 
     async def _try(self, run: LiveRun, create: CreateAttempt) -> None:
         if not self._is_wanted(run, create):
@@ -171,3 +171,8 @@ class AttemptCreator:
             self._registry.recheck_run(run)
         else:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
+
+
+def _task_of(run: LiveRun, create: CreateAttempt) -> tuple[RunUid, str]:
+    """Return what attempts share whose Pods ask for the same."""
+    return run.run_uid, create.key.task
