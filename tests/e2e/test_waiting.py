@@ -104,7 +104,8 @@ WAYS = [
     Way(
         "sidecar",
         f"podTemplate: {{spec: {{initContainers: [{{name: proxy, image: {IMAGE!r}, restartPolicy: Always, "
-        f"command: [sh, -c, exit 7], startupProbe: {{exec: {{command: ['true']}}}}, securityContext: {RESTRICTED}}}]}}}}",
+        "command: [sh, -c, exit 7], startupProbe: {exec: {command: ['true']}}, "
+        f"securityContext: {RESTRICTED}}}]}}}}",
         "SidecarFailed",
         "sidecar proxy: exit code 7",
         "restarting failed container",

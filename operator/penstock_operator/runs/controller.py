@@ -258,11 +258,16 @@ class RunController:
 
     async def _recheck_run(self, run: LiveRun) -> LiveRun | None:
         """Read whether a run still exists, and its present spec."""
-        found = await self._statuses.read_run(run.key)
+        # Before the read: a change that comes meanwhile may not be in what is read.
+        run.needs_recheck = run.is_spec_stale = False
+        try:
+            found = await self._statuses.read_run(run.key)
+        except BaseException:
+            run.needs_recheck = True
+            raise
         if found is None or found.uid != run.uid or found.is_deleting:
             self._drop_deleted_run(run)
             return None
-        run.needs_recheck = run.is_spec_stale = False
         self._orphans.claim_pods(run.key, run.uid)
         self._starter.update_spec(run, found, self._clock())
         self._hierarchy.report_to_parent(run)
