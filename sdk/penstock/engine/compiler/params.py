@@ -6,8 +6,6 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from penstock.api.flow import Param
 from penstock.engine.expressions.budget import FIELDS_COST, limited
 from penstock.engine.expressions.expression import Scope, compile_expression
@@ -53,7 +51,7 @@ def resolve_params(
     """
     with limited(FIELDS_COST):
         values = _resolve(params, given or {}, path, later)
-    if not is_stored and (size_bytes := len(msgspec.json.encode(values))) > MAX_PARAMS_BYTES:
+    if not is_stored and (size_bytes := _size_bytes(values)) > MAX_PARAMS_BYTES:
         message = (
             f"are {size_bytes >> 10} KiB: at most {MAX_PARAMS_BYTES >> 10} KiB are allowed in all; pass the place of "
             "what is larger, in an object store or a volume"
@@ -86,6 +84,11 @@ def _resolve(
     if problems:
         raise InvalidSpecError(problems)
     return values
+
+
+def _size_bytes(values: Mapping[str, Any]) -> int:
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=str)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[Problem]:
