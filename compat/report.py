@@ -9,6 +9,7 @@ from typing import Any, Final
 
 AREAS: Final = {
     "options": "options of @flow and @task",
+    "retries": "retries and timeouts",
     "futures": "futures",
     "map": "map",
     "states": "states",

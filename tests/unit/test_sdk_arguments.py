@@ -176,8 +176,8 @@ def test_a_field_with_the_default_none_may_be_none():
     @flow
     def etl(
         a: int = pydantic.Field(None),  # type: ignore[assignment]  # what is tested
-        b: int = pydantic.Field(default_factory=lambda: None),  # type: ignore[assignment]
-        c: int = pydantic.Field(None),  # type: ignore[assignment]
+        b: int = pydantic.Field(default_factory=lambda: None),  # type: ignore[assignment]  # as above
+        c: int = pydantic.Field(None),  # type: ignore[assignment]  # as above
     ):
         return a, b, c
 
